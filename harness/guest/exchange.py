@@ -1,0 +1,134 @@
+"""Requests to the agent and its answers, as domain types. Pure."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.guest.errors import GuestConfused
+from harness.guest.tables import capability_mask, errno_name, map_type_name
+from harness.guest.wire import Message, MessageType, number
+from harness.model import (
+    GuestFacts,
+    Loader,
+    LoadSettings,
+    MapCreated,
+    Observation,
+    ObservationStatus,
+    Stage,
+)
+
+UNLIMITED = (1 << 64) - 1
+# A full log of a program that took longer than this to reject would take minutes under emulation.
+FULL_LOG_INSNS = 50_000
+
+_MAP = struct.Struct("<7I")
+_UNKNOWN_ENTRIES = 0xFFFFFFFF
+_STAGES = {1: Stage.OPEN, 2: Stage.MAP_CREATE, 3: Stage.BTF_LOAD, 4: Stage.LOAD}
+_STATES = re.compile(r"total_states (\d+) peak_states (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """One program of one object, and how to load it."""
+
+    object_path: Path
+    object_sha256: str
+    program: str
+    settings: LoadSettings
+    btf: Path | None = None
+
+
+def case_fields(request: LoadRequest, blob: str, btf_blob: str | None) -> list[tuple[int, bytes]]:
+    """The fields of a CASE message. UserError for an unknown capability."""
+    settings = request.settings
+    memlock = UNLIMITED if settings.memlock is None else settings.memlock
+    fields = [
+        (1, blob.encode()),
+        (2, request.program.encode()),
+        (3, number(int(settings.loader is Loader.RAW))),
+        (4, number(memlock)),
+        (5, number(capability_mask(settings.capabilities))),
+        (6, number(int(settings.time_limit_s * 1000))),
+        (7, number(settings.log_bytes)),
+        (9, number(FULL_LOG_INSNS)),
+    ]
+    return [*fields, (8, btf_blob.encode())] if btf_blob else fields
+
+
+def facts_of(hello: Message, config: frozenset[str] = frozenset()) -> GuestFacts:
+    """The facts a HELLO states; `config` comes from the kernel's package."""
+    return GuestFacts(
+        release=hello.text(4),
+        version_text=hello.text(5),
+        has_btf=bool(hello.number(7)),
+        map_types=frozenset(hello.texts(8)),
+        libbpf=hello.text(6),
+        agent=hello.text(3),
+        config=config,
+    )
+
+
+def observation_of(result: Message, wall_us: int) -> Observation:
+    """What a RESULT says; GuestConfused when the message is no usable RESULT."""
+    if result.type != MessageType.RESULT:
+        raise GuestConfused(f"message {result.type} is no RESULT")
+    status = result.number(1)
+    if status == 0:
+        return _common(result, ObservationStatus.LOADED, None, None, wall_us)
+    if status == 1:
+        stage = _STAGES.get(result.number(2) or 0, Stage.LOAD)
+        return _common(result, ObservationStatus.FAILED, stage, errno_name(result.number(3) or 0), wall_us)
+    if status == 2:
+        note = "the case's time limit passed; its process was ended"
+        return _common(result, ObservationStatus.HANG, None, None, wall_us, note)
+    note = f"the process that loaded it died of signal {result.number(13)}"
+    return _common(result, ObservationStatus.CRASH, None, None, wall_us, note)
+
+
+def _common(
+    result: Message,
+    status: ObservationStatus,
+    stage: Stage | None,
+    errno: str | None,
+    wall_us: int,
+    note: str = "",
+) -> Observation:
+    states = _STATES.search(result.text(16))
+    return Observation(
+        status=status,
+        stage=stage,
+        errno=errno,
+        verifier_log=result.text(4),
+        log_truncated=bool(result.number(5)),
+        log_level=result.number(6) or 0,
+        loader_log=result.text(7),
+        insns_processed=result.number(14),
+        total_states=int(states[1]) if states else None,
+        peak_states=int(states[2]) if states else None,
+        kernel_time_us=result.number(8),
+        bpf_time_us=result.number(9),
+        maps=tuple(_map(raw) for raw in result.all(10)),
+        fixups=result.texts(11),
+        kernel_messages=result.texts(12),
+        wall_us=wall_us,
+        note=note,
+    )
+
+
+def _map(raw: bytes) -> MapCreated:
+    if len(raw) < _MAP.size:
+        raise GuestConfused("a map's record is cut short")
+    kind, key, value, entries, flags, error, declared = _MAP.unpack_from(raw)
+    return MapCreated(
+        name=raw[_MAP.size :].decode("utf-8", "replace"),
+        type=map_type_name(kind),
+        key_size=key,
+        value_size=value,
+        max_entries=entries,
+        flags=flags,
+        errno=errno_name(error) if error else None,
+        declared_entries=None if declared == _UNKNOWN_ENTRIES else declared,
+    )

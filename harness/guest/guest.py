@@ -1,0 +1,197 @@
+"""A guest: booted or restored, asked one case after another, replaced by its owner when it dies."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+from harness.errors import InfrastructureError
+from harness.guest.accel import KvmVerdict, remember, wants_kvm
+from harness.guest.assets import Assets
+from harness.guest.errors import GuestConfused, GuestFailure, GuestSilent
+from harness.guest.exchange import LoadRequest, case_fields, facts_of, observation_of
+from harness.guest.options import AccelChoice, GuestOptions
+from harness.guest.port import Port
+from harness.guest.qemu import Qemu, describe_exit
+from harness.guest.snapshot import SnapshotMeta, try_save
+from harness.guest.wire import Message, MessageType
+from harness.model import GuestFacts, Observation, ObservationStatus
+
+_MAX_BLOBS = 32
+_PUT_SECONDS = 60.0
+_CONSOLE_TAIL = 4096
+
+
+class Guest:
+    """One running guest. Start it with `start_guest`; close it, or use it as a context manager."""
+
+    def __init__(self, qemu: Qemu, port: Port, assets: Assets) -> None:
+        self._qemu = qemu
+        self._port = port
+        self._blobs: set[str] = set()
+        self.assets = assets
+        self.facts: GuestFacts
+        self.ready_seconds = 0.0
+        self.restored = False
+        self.note = ""  # why there is no snapshot, or why one was thrown away
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._qemu.pid
+
+    def alive(self) -> bool:
+        """Whether QEMU still runs."""
+        return self._qemu.alive()
+
+    def close(self) -> None:
+        """End the guest; safe to call twice."""
+        self._port.close()
+        self._qemu.kill()
+
+    def run(self, request: LoadRequest, grace_s: float = 5.0) -> Observation:
+        """Run one case. A guest that dies or falls silent under it is closed and the case recorded as crash or hang."""
+        start = time.monotonic()
+        try:
+            blob = self._put(request.object_sha256[:32], request.object_path.read_bytes())
+            btf = self._put(f"btf-{request.btf.stem}", request.btf.read_bytes()) if request.btf else None
+            deadline = time.monotonic() + request.settings.time_limit_s + grace_s
+            answer = self._port.ask(MessageType.CASE, case_fields(request, blob, btf), deadline)
+            return observation_of(answer, round((time.monotonic() - start) * 1e6))
+        except GuestFailure as failure:
+            return self._lost(failure, start)
+
+    def _put(self, name: str, data: bytes) -> str:
+        blob = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name.lower())[:64]
+        if blob not in self._blobs:
+            deadline = time.monotonic() + _PUT_SECONDS
+            if len(self._blobs) >= _MAX_BLOBS:
+                self._port.ask(MessageType.DROP, [], deadline)
+                self._blobs.clear()
+            self._port.ask(MessageType.PUT, [(1, blob.encode()), (2, data)], deadline)
+            self._blobs.add(blob)
+        return blob
+
+    def _lost(self, failure: GuestFailure, start: float) -> Observation:
+        hung = isinstance(failure, GuestSilent)
+        status = None if hung else self._qemu.wait_end(2.0)
+        tail = self._qemu.console_tail(_CONSOLE_TAIL)
+        self.close()
+        return Observation(
+            status=ObservationStatus.HANG if hung else ObservationStatus.CRASH,
+            console_tail=tail,
+            wall_us=round((time.monotonic() - start) * 1e6),
+            note=f"{failure}; {'the guest was replaced' if hung else describe_exit(status)}",
+        )
+
+    # -- becoming ready ---------------------------------------------------------------------------------------
+
+    def greet(self, hello: Message, config: frozenset[str], started: float) -> None:
+        """Take the facts of the HELLO that says the guest is ready."""
+        self.facts = facts_of(hello, config)
+        if self.facts.agent != self.assets.agent:
+            raise GuestConfused(f"the guest runs agent {self.facts.agent[:12]}, not {self.assets.agent[:12]}")
+        self.ready_seconds = time.monotonic() - started
+
+    def warm_up(self) -> None:
+        """Let libbpf in the agent find out what this kernel can, once for all later cases."""
+        if self.assets.warm is not None:
+            blob = self._put("warm", self.assets.warm.read_bytes())
+            self._port.ask(MessageType.WARM, [(2, blob.encode())], time.monotonic() + 60)
+
+    def save(self) -> None:
+        """Keep this guest as a snapshot; a reason why that failed stands in `note`."""
+        self.note = try_save(self.assets.snapshot(), self._qemu.monitor, self._port.line or 0, self.ready_seconds) or ""
+
+    def console_tail(self) -> str:
+        """The console's end, for messages."""
+        return self._qemu.console_tail(_CONSOLE_TAIL)
+
+
+def start_guest(
+    prepare: Callable[[bool], Assets], options: GuestOptions, config: frozenset[str] = frozenset()
+) -> Guest:
+    """A ready guest, restored where there is a snapshot, else booted (and saved).
+
+    `prepare(kvm)` makes the parts. A guest that never becomes ready under KVM is started again without it, and that is
+    remembered. Raise InfrastructureError, with the console's tail, when no guest becomes ready.
+    """
+    kvm = wants_kvm(options.accel)
+    try:
+        return _restore_or_boot(prepare(kvm), options, config)
+    except InfrastructureError as problem:
+        if not kvm or options.accel is not AccelChoice.AUTO:
+            raise
+        remember(KvmVerdict(False, f"a guest did not become ready under it: {problem.what.splitlines()[0]}"))
+        return _restore_or_boot(prepare(False), options, config)
+
+
+def _restore_or_boot(assets: Assets, options: GuestOptions, config: frozenset[str]) -> Guest:
+    why = ""
+    if options.snapshots:
+        snapshot = assets.snapshot()
+        meta = snapshot.load()
+        if meta is not None:
+            try:
+                return _restore(assets, meta, config)
+            except GuestFailure as failure:
+                why = f"the snapshot was thrown away: {failure}"
+                snapshot.discard()
+    guest = _boot(assets, options, config)
+    guest.note = why or guest.note
+    return guest
+
+
+def _restore(assets: Assets, meta: SnapshotMeta, config: frozenset[str]) -> Guest:
+    snapshot = assets.snapshot()
+    started = time.monotonic()
+    guest = _launch(assets, snapshot.incoming(), meta.line)
+    try:
+        with ThreadPoolExecutor(1) as pool:  # the checksum is read while QEMU reads the same pages
+            intact = pool.submit(snapshot.intact, meta)
+            guest.greet(guest._port.ping(secrets.randbits(63), started + 15.0), config, started)
+            if not intact.result():
+                raise GuestConfused("its checksum is wrong")
+        guest.restored = True
+        guest.ready_seconds = time.monotonic() - started
+    except BaseException:
+        guest.close()
+        raise
+    return guest
+
+
+def _boot(assets: Assets, options: GuestOptions, config: frozenset[str]) -> Guest:
+    started = time.monotonic()
+    limit = options.kvm_timeout_s if assets.accel == "kvm" else options.boot_timeout_s
+    guest = _launch(assets)
+    try:
+        guest.greet(guest._port.hello(started + limit), config, started)
+        guest.warm_up()
+        if options.snapshots:
+            guest.save()
+    except GuestFailure as failure:
+        tail = guest.console_tail().strip()
+        guest.close()
+        raise InfrastructureError(
+            f"the guest of kernel {assets.kernel.name} did not become ready in {limit:.0f} s: {failure}\n"
+            f"  end of its console:\n{tail or '(nothing was printed)'}",
+            hint=f"bpfmatrix shell {assets.kernel.name}",
+        ) from failure
+    except BaseException:
+        guest.close()
+        raise
+    return guest
+
+
+def _launch(assets: Assets, incoming: str | None = None, line: int | None = None) -> Guest:
+    qemu = Qemu(assets.platform, assets.initramfs, assets.append, incoming)
+    return Guest(qemu, Port(qemu.lines, line), assets)
