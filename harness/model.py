@@ -270,6 +270,7 @@ class BuiltObject:
     source: str
     compiler: Compiler | None
     programs: tuple[str, ...]  # names of the BPF programs in it, in section order
+    warnings: str = ""  # the compiler's words about a text it accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +417,6 @@ class CaseResult:
     object_sha256: str | None = None
     slow: bool = False
     reason: str = ""  # why it did not run, or why the outcome is not as expected
-    build_log: str = ""  # a BuildFailure's whole message; "" when there is an observation
 
 
 @dataclass(frozen=True, slots=True)

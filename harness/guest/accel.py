@@ -1,9 +1,10 @@
 """Does KVM work here? Found out by trying, remembered until the machine boots again.
 
-`/dev/kvm` can open and still be useless (measured: nested without the needed emulation, the guest hangs at boot using
-almost no CPU). So three instructions at the reset vector are run under KVM: they write to QEMU's debug-exit port and are done in a
-tenth of a second. What does not exit with the agreed status in time is no KVM. A machine that passes and whose guests
-still never become ready is found out by the guest's own time limit and remembered the same way.
+`/dev/kvm` can open and still be useless (measured: nested without the needed emulation, the guest hangs
+at boot using almost no CPU). So three instructions at the reset vector are run under KVM: they write to
+QEMU's debug-exit port and are done in a tenth of a second. What does not exit with the agreed status in
+time is no KVM. A machine that passes and whose guests still never become ready is found out by the
+guest's own time limit and remembered the same way.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def _run_firmware(qemu: str, image: str, accel: str) -> KvmVerdict:
         return KvmVerdict(False, f"/dev/kvm opens, but the first instructions hang under it{words}")
     if tried.returncode == _EXIT_STATUS:
         return KvmVerdict(True, "it runs instructions")
-    return KvmVerdict(False, f"QEMU ended with status {tried.returncode} under {accel.upper()}{_first_line(tried.stderr)}")
+    return KvmVerdict(
+        False, f"QEMU ended with status {tried.returncode} under {accel.upper()}{_first_line(tried.stderr)}"
+    )
 
 
 def _first_line(text: bytes) -> str:

@@ -59,7 +59,10 @@ class Guest:
         self._qemu.kill()
 
     def run(self, request: LoadRequest, grace_s: float = 5.0) -> Observation:
-        """Run one case. A guest that dies or falls silent under it is closed and the case recorded as crash or hang."""
+        """Run one case.
+
+        A guest that dies or falls silent under it is closed, and the case recorded as crash or hang.
+        """
         start = time.monotonic()
         try:
             blob = self._put(request.object_sha256[:32], request.object_path.read_bytes())
@@ -93,8 +96,6 @@ class Guest:
             note=f"{failure}; {'the guest was replaced' if hung else describe_exit(status)}",
         )
 
-    # -- becoming ready ---------------------------------------------------------------------------------------
-
     def greet(self, hello: Message, config: frozenset[str], started: float) -> None:
         """Take the facts of the HELLO that says the guest is ready."""
         self.facts = facts_of(hello, config)
@@ -110,7 +111,10 @@ class Guest:
 
     def save(self) -> None:
         """Keep this guest as a snapshot; a reason why that failed stands in `note`."""
-        self.note = try_save(self.assets.snapshot(), self._qemu.monitor, self._port.line or 0, self.ready_seconds) or ""
+        self.note = (
+            try_save(self.assets.snapshot(), self._qemu.monitor, self._port.line or 0, self.ready_seconds)
+            or ""
+        )
 
     def console_tail(self) -> str:
         """The console's end, for messages."""
@@ -122,8 +126,8 @@ def start_guest(
 ) -> Guest:
     """A ready guest, restored where there is a snapshot, else booted (and saved).
 
-    `prepare(kvm)` makes the parts. A guest that never becomes ready under KVM is started again without it, and that is
-    remembered. Raise InfrastructureError, with the console's tail, when no guest becomes ready.
+    `prepare(kvm)` makes the parts. A guest that never becomes ready under KVM is started again without it,
+    and that is remembered. Raise InfrastructureError, with the console's tail, when none becomes ready.
     """
     kvm = wants_kvm(options.accel)
     try:
@@ -158,15 +162,20 @@ def _restore(assets: Assets, meta: SnapshotMeta, config: frozenset[str]) -> Gues
     try:
         with ThreadPoolExecutor(1) as pool:  # the checksum is read while QEMU reads the same pages
             intact = pool.submit(snapshot.intact, meta)
+            guest._qemu.monitor.wait_restored(started + 15.0)
             guest.greet(guest._port.ping(secrets.randbits(63), started + 15.0), config, started)
-            if not intact.result():
-                raise GuestConfused("its checksum is wrong")
+            _insist(intact.result(), "its checksum is wrong")
         guest.restored = True
         guest.ready_seconds = time.monotonic() - started
     except BaseException:
         guest.close()
         raise
     return guest
+
+
+def _insist(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise GuestConfused(otherwise)
 
 
 def _boot(assets: Assets, options: GuestOptions, config: frozenset[str]) -> Guest:

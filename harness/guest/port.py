@@ -1,7 +1,7 @@
 """The host's end of the guest's port: messages over stream sockets, with deadlines.
 
-A guest may answer on either of two lines (virtio-serial, or the second serial port of a kernel without a virtio
-console). The first line that brings a message is the guest's line from then on.
+A guest may answer on either of two lines (virtio-serial, or the second serial port of a kernel without a
+virtio console). The first line that brings a message is the guest's line from then on.
 """
 
 from __future__ import annotations

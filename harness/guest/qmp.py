@@ -23,7 +23,7 @@ class Monitor:
         self._file.close()
         self._sock.close()
 
-    def execute(self, command: str, timeout_s: float = 10.0, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+    def execute(self, command: str, timeout_s: float = 10.0, **arguments: object) -> Any:
         """Run one command and return its `return` value; events are passed over.
 
         Raise GuestGone, GuestSilent, or GuestConfused with QEMU's words.
@@ -57,6 +57,13 @@ class Monitor:
                 raise GuestSilent("QEMU did not finish saving the guest")
             time.sleep(0.005)
         self.execute("cont")
+
+    def wait_restored(self, deadline: float) -> None:
+        """Wait until an incoming guest runs; before that a serial port would lose what is sent to it."""
+        while (status := self.execute("query-status").get("status")) != "running":
+            if time.monotonic() > deadline:
+                raise GuestSilent(f"QEMU did not finish restoring the guest (it says {status!r})")
+            time.sleep(0.004)
 
     def _line(self) -> dict[str, Any]:
         try:

@@ -22,12 +22,12 @@ _TOOLS = {"/bin/busybox": "busybox"}
 def run_shell(kernel: Kernel, options: GuestOptions) -> int:
     """Boot `kernel` with a busybox shell on this terminal and wait until it ends; QEMU's exit status.
 
-    The guest has nothing of the host: what is in there is busybox, the kernel's own file systems and the agent.
+    The guest has nothing of the host: in there are busybox, the kernel's own file systems and the agent.
     Raise UserError when busybox is missing or not static.
     """
     busybox = static_busybox()
     agent = build_agent()
-    initramfs = initramfs_file(agent.path, kernel.modules, {name: busybox for name in _TOOLS})
+    initramfs = initramfs_file(agent.path, kernel.modules, dict.fromkeys(_TOOLS, busybox))
     command = [
         *platform_arguments(kernel, kvm=wants_kvm(options.accel)),
         *("-nodefaults", "-no-user-config", "-initrd", str(initramfs)),
@@ -47,5 +47,7 @@ def static_busybox() -> Path:
         raise UserError("busybox is not installed", hint="bpfmatrix doctor --install")
     path = Path(found)
     if b"/lib64/ld-linux" in path.read_bytes():
-        raise UserError(f"{path} is not statically linked (package busybox-static)", hint="bpfmatrix doctor --install")
+        raise UserError(
+            f"{path} is not statically linked (package busybox-static)", hint="bpfmatrix doctor --install"
+        )
     return path

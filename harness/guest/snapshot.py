@@ -1,8 +1,8 @@
 """Saved guests: QEMU's migration stream of a ready guest, and what it must be restored with.
 
-A snapshot belongs to exactly one kernel image, module set, agent, initramfs, QEMU, command line and accelerator; all of them are in
-its key. A stream that does not have the length and checksum it was saved with is thrown away: a guest restored from
-damaged memory would give wrong verdicts silently.
+A snapshot belongs to exactly one kernel image, module set, agent, initramfs, QEMU, command line and
+accelerator; all of them are in its key. A stream that does not have the length and checksum it was saved
+with is thrown away: a guest restored from damaged memory would give wrong verdicts silently.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _forget_old(parent: Path) -> None:
 def _no_room(folder: Path, error: OSError) -> InfrastructureError:
     return InfrastructureError(
         f"the guest cannot be saved in {folder}: {os.strerror(error.errno or 0)}",
-        hint="make room there, or set BPFMATRIX_CACHE to a folder you may write, or run: bpfmatrix kernels prune",
+        hint="make room (bpfmatrix kernels prune), or set BPFMATRIX_CACHE to a folder you may write",
     )
 
 

@@ -1,8 +1,9 @@
 """The platform virtme-ng picks for a kernel: machine, CPU, accelerator, memory, boot image.
 
-virtme-ng is asked with `--dry-run` for the QEMU command line it would use. Of that line we keep what describes the
-platform and leave out its root file system: every `-fsdev` shows the guest a directory of the host, and a guest with a
-9p mount cannot be saved. The answer is a function of its inputs and is kept in the cache (a dry run costs 0.2 s of Python).
+virtme-ng is asked with `--dry-run` for the QEMU command line it would use. Of that line we keep what
+describes the platform and leave out its root file system: every `-fsdev` shows the guest a directory of
+the host, and a guest with a 9p mount cannot be saved. The answer is a function of its inputs and is kept
+in the cache (a dry run costs 0.2 s of Python).
 """
 
 from __future__ import annotations
@@ -22,14 +23,24 @@ from harness.model import Kernel
 from harness.paths import cache_dir
 
 # Options of virtme-ng's line that describe the platform, and how many values each takes.
-_KEPT = {"-machine": 1, "-M": 1, "-cpu": 1, "-accel": 1, "-m": 1, "-smp": 1, "-kernel": 1, "-net": 1, "-vga": 1}
+_KEPT = {
+    "-machine": 1,
+    "-M": 1,
+    "-cpu": 1,
+    "-accel": 1,
+    "-m": 1,
+    "-smp": 1,
+    "-kernel": 1,
+    "-net": 1,
+    "-vga": 1,
+}
 _KEPT |= {"-display": 1, "-parallel": 1, "-enable-kvm": 0, "-no-reboot": 0}
 
 
 def platform_arguments(kernel: Kernel, *, kvm: bool) -> tuple[str, ...]:
     """QEMU's program and platform options for `kernel`, as virtme-ng chooses them.
 
-    Raise UserError when virtme-ng or QEMU is missing, InfrastructureError when virtme-ng's answer is not understood.
+    Raise UserError when virtme-ng or QEMU is missing, InfrastructureError when the answer is not understood.
     """
     command = _command(kernel, kvm=kvm)
     entry = cache_dir() / "guest" / f"platform-{_key(command)}.json"
@@ -68,7 +79,16 @@ def keep_platform(line: str) -> tuple[str, ...]:
 
 
 def _command(kernel: Kernel, *, kvm: bool) -> list[str]:
-    command = [sys.executable, "-m", "virtme_ng.run", "--run", str(kernel.image), "--dry-run", "--exec", "true"]
+    command = [
+        sys.executable,
+        "-m",
+        "virtme_ng.run",
+        "--run",
+        str(kernel.image),
+        "--dry-run",
+        "--exec",
+        "true",
+    ]
     command += ["--memory", f"{kernel.memory_mib}M", "--cpus", str(kernel.cpus), "--disable-microvm"]
     return command if kvm else [*command, "--disable-kvm"]
 

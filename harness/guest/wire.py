@@ -1,7 +1,7 @@
 """The host's half of the wire protocol: frames and fields, as `PROTOCOL.md` describes them.
 
-Pure: bytes in, messages out. Nothing here opens a socket. Both directions are bounded, and garbage is skipped rather
-than believed.
+Pure: bytes in, messages out. Nothing here opens a socket. Both directions are bounded, and garbage is
+skipped rather than believed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Message:
     id: int
     fields: tuple[tuple[int, bytes], ...] = ()
 
-    def bytes(self, tag: int, default: bytes = b"") -> bytes:
+    def raw(self, tag: int, default: bytes = b"") -> bytes:
         """The first field `tag`, or `default`."""
         return next((value for name, value in self.fields if name == tag), default)
 
@@ -56,7 +56,7 @@ class Message:
 
     def text(self, tag: int) -> str:
         """Field `tag` as text; bytes that are not UTF-8 are replaced."""
-        return self.bytes(tag).decode("utf-8", "replace")
+        return self.raw(tag).decode("utf-8", "replace")
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """Every field `tag` as text."""
@@ -124,11 +124,9 @@ class Decoder:
             if len(self._buffer) < HEADER.size + length:
                 return None
             body = bytes(self._buffer[HEADER.size : HEADER.size + length])
-            try:
-                if zlib.crc32(body, zlib.crc32(self._buffer[:16])) != crc:
-                    raise WireError("wrong checksum")
-                fields = decode_fields(body)
-            except WireError:
+            intact = zlib.crc32(body, zlib.crc32(self._buffer[:16])) == crc
+            fields = _fields_or_none(body) if intact else None
+            if fields is None:
                 self._drop(len(magic))
                 continue
             del self._buffer[: HEADER.size + length]
@@ -147,3 +145,10 @@ class Decoder:
     def _drop(self, count: int) -> None:
         self.skipped += count
         del self._buffer[:count]
+
+
+def _fields_or_none(body: bytes) -> tuple[tuple[int, bytes], ...] | None:
+    try:
+        return decode_fields(body)
+    except WireError:
+        return None

@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from harness.errors import UserError
 from harness.guest.errors import GuestConfused
 from harness.guest.exchange import UNLIMITED, LoadRequest, case_fields, facts_of, observation_of
@@ -17,11 +18,14 @@ def result(*fields):
 
 
 def test_a_rejection_keeps_stage_errno_log_and_numbers():
-    stats = b"processed 12 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_states 2 mark_read 1"
+    stats = (
+        b"processed 12 insns (limit 1000000) max_states_per_insn 0 total_states 3 peak_states 2 mark_read 1"
+    )
     observation = observation_of(
         result(
-            (1, number(1)), (2, number(4)), (3, number(13)), (4, b"R1 bad \xff"), (5, number(1)), (6, number(5)),
-            (8, number(900)), (9, number(1200)), (11, b"a fix-up"), (12, b"kernel line"), (14, number(12)), (16, stats),
+            (1, number(1)), (2, number(4)), (3, number(13)), (4, b"R1 bad \xff"), (5, number(1)),
+            (6, number(5)), (8, number(900)), (9, number(1200)), (11, b"a fix-up"), (12, b"kernel line"),
+            (14, number(12)), (16, stats),
         ),
         5000,
     )  # fmt: skip
@@ -38,7 +42,12 @@ def test_maps_carry_what_was_declared_and_what_was_created():
     raw = struct.pack("<7I", 27, 0, 0, 4096, 0, 0, 1000) + b"events"
     unknown = struct.pack("<7I", 99, 4, 4, 1, 0, 22, 0xFFFFFFFF) + b"odd"
     first, second = observation_of(result((1, number(0)), (10, raw), (10, unknown)), 1).maps
-    assert (first.name, first.type, first.max_entries, first.declared_entries) == ("events", "ringbuf", 4096, 1000)
+    assert (first.name, first.type, first.max_entries, first.declared_entries) == (
+        "events",
+        "ringbuf",
+        4096,
+        1000,
+    )
     assert first.errno is None
     assert (second.type, second.errno, second.declared_entries) == ("type 99", "EINVAL", None)
 
@@ -62,7 +71,9 @@ def test_a_result_without_a_status_is_a_crash_not_an_accept():
 
 
 def test_case_fields_state_every_limit():
-    settings = LoadSettings(Loader.RAW, memlock=4096, capabilities=("CAP_BPF",), time_limit_s=1.5, log_bytes=777)
+    settings = LoadSettings(
+        Loader.RAW, memlock=4096, capabilities=("CAP_BPF",), time_limit_s=1.5, log_bytes=777
+    )
     fields = dict(case_fields(LoadRequest(Path("x"), "0", "prog", settings), "blob", "btf"))
     as_number = {tag: int.from_bytes(value, "little") for tag, value in fields.items()}
     assert (fields[1], fields[2], fields[8]) == (b"blob", b"prog", b"btf")
@@ -80,7 +91,9 @@ def test_hello_becomes_facts_that_answer_needs():
     )
     facts = facts_of(hello, frozenset({"BPF_JIT"}))
     assert (facts.agent, facts.release, facts.libbpf) == ("abc", "6.12.1", "1.1")
-    assert all(facts.has(need) for need in ("btf", "map_type.ringbuf", "config.CONFIG_BPF_JIT", "!map_type.arena"))
+    assert all(
+        facts.has(need) for need in ("btf", "map_type.ringbuf", "config.CONFIG_BPF_JIT", "!map_type.arena")
+    )
     assert not facts.has("config.BPF_LSM")
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from harness.guest.errors import GuestConfused, GuestGone, GuestSilent
 from harness.guest.port import Port
 from harness.guest.wire import Decoder, Message, MessageType, encode, number

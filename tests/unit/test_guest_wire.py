@@ -1,6 +1,9 @@
 """The host's half of the protocol: what goes in comes out, and garbage never does."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from harness.guest.wire import (
     HEADER,
     MAGIC,
@@ -12,8 +15,6 @@ from harness.guest.wire import (
     encode,
     number,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 fields = st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=200)), max_size=8).map(tuple)
 messages = st.builds(Message, st.integers(0, 65535), st.integers(0, 2**32 - 1), fields)

@@ -1,0 +1,203 @@
+"""Drives one kernel's guest through cases and turns what happens into rows of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from harness.errors import InfrastructureError
+from harness.guest.assets import Assets, prepare
+from harness.guest.exchange import LoadRequest
+from harness.guest.guest import Guest, start_guest
+from harness.guest.options import GuestOptions
+from harness.model import (
+    BuildFailure,
+    BuiltObject,
+    Case,
+    CaseResult,
+    Expected,
+    GuestFacts,
+    Kernel,
+    KernelRun,
+    Observation,
+    Outcome,
+    Verdict,
+    VerdictKind,
+)
+from harness.verdict.classify import interpret, interpret_failure
+from harness.verdict.expect import expected_for, judge
+
+
+class KernelSession:
+    """One kernel, one guest at a time, any number of cases. A context manager that leaves no QEMU behind."""
+
+    def __init__(self, kernel: Kernel, options: GuestOptions, warm: Path | None = None) -> None:
+        self.kernel = kernel
+        self._options = options
+        self._warm = warm
+        self._guest: Guest | None = None
+        self._facts: GuestFacts | None = None
+        self._broken: str | None = None
+        self._used = False
+        self.kernel_run = describe_kernel(kernel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def facts(self) -> GuestFacts:
+        """What the guest said of itself; starts it when it does not run yet."""
+        if self._facts is None:
+            self.start()
+        assert self._facts is not None  # noqa: S101 - start() either sets it or raises
+        return self._facts
+
+    def start(self) -> KernelRun:
+        """Boot or restore the guest.
+
+        Raise InfrastructureError when it never becomes ready; the session stays broken then.
+        """
+        try:
+            guest = self._ready_guest()
+        except InfrastructureError as problem:
+            self._broken = str(problem)
+            self.kernel_run = replace(self.kernel_run, problem=self._broken)
+            raise
+        if self.kernel_run.accel is None:
+            self.kernel_run = replace(
+                self.kernel_run,
+                release=guest.facts.release,
+                accel=guest.assets.accel,
+                boot_seconds=round(guest.ready_seconds, 3),
+                restored=guest.restored,
+                has_btf=guest.facts.has_btf,
+            )
+        return self.kernel_run
+
+    def run(self, case: Case, built: BuiltObject | BuildFailure) -> CaseResult:
+        """Run one case; whatever the guest does becomes a row.
+
+        Without a guest the row says `not_run` and why.
+        """
+        try:
+            facts = self.facts
+            expected = expected_for(case.program, case.variant, self.kernel.version, facts)
+            if isinstance(built, BuildFailure):
+                return failed_build(case, built, expected)
+            has_btf = facts.has_btf or self.kernel.external_btf is not None
+            observation = replace(self._observe(case, built), kernel_has_btf=has_btf)
+        except InfrastructureError as problem:
+            self._broken = str(problem)
+            return not_run(case, f"the guest could not be started: {problem.what}", built)
+        return judged(case, built, observation, expected)
+
+    def close(self) -> None:
+        """End the guest; safe to call twice."""
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+    def _observe(self, case: Case, built: BuiltObject) -> Observation:
+        if self._options.fresh_guest and self._used:
+            self.close()
+        guest = self._ready_guest()
+        self._used = True
+        program = case.variant.bpf_program or built.programs[0]
+        request = LoadRequest(
+            built.path, built.sha256, program, case.variant.settings, self.kernel.external_btf
+        )
+        return guest.run(request, self._options.grace_s)
+
+    def _ready_guest(self) -> Guest:
+        if self._broken is not None:
+            raise InfrastructureError(self._broken)
+        if self._guest is not None and not self._guest.alive():
+            self.close()
+        if self._guest is None:
+            self._guest = start_guest(self._assets, self._options, config_symbols(self.kernel.config))
+            self._facts = self._guest.facts
+            self._used = False
+        return self._guest
+
+    def _assets(self, kvm: bool) -> Assets:
+        return prepare(self.kernel, kvm=kvm, warm=self._warm)
+
+
+def describe_kernel(kernel: Kernel, problem: str | None = None) -> KernelRun:
+    """A run's record of `kernel`, before it was booted."""
+    return KernelRun(
+        name=kernel.name,
+        version=str(kernel.version),
+        release=kernel.release,
+        title=kernel.title,
+        source=kernel.source,
+        sha256=kernel.sha256,
+        package=kernel.package,
+        package_version=kernel.package_version,
+        problem=problem,
+    )
+
+
+def config_symbols(config: Path | None) -> frozenset[str]:
+    """The names (without `CONFIG_`) a kernel's configuration sets to y or m; empty when there is none."""
+    if config is None or not config.is_file():
+        return frozenset()
+    lines = config.read_text(errors="replace").splitlines()
+    return frozenset(
+        line.split("=", 1)[0].removeprefix("CONFIG_") for line in lines if line.endswith(("=y", "=m"))
+    )
+
+
+def judged(case: Case, built: BuiltObject, observation: Observation, expected: Expected | None) -> CaseResult:
+    """The row of a case that reached the guest."""
+    verdict = interpret(observation)
+    text = "\n".join((observation.verifier_log, observation.loader_log))
+    outcome, reason = judge(verdict, text, expected)
+    return replace(
+        _row(case, verdict, outcome),
+        expected=expected,
+        observation=observation,
+        source=built.source,
+        object_sha256=built.sha256,
+        reason=reason,
+    )
+
+
+def failed_build(case: Case, failure: BuildFailure, expected: Expected | None) -> CaseResult:
+    """The row of a case that did not get past render, compile or open."""
+    verdict = interpret_failure(failure)
+    outcome, reason = judge(verdict, failure.message, expected)
+    return replace(
+        _row(case, verdict, outcome),
+        expected=expected,
+        source=failure.source,
+        build_log=failure.message,
+        reason=reason,
+    )
+
+
+def not_run(case: Case, reason: str, built: BuiltObject | BuildFailure | None = None) -> CaseResult:
+    """The row of a case nothing was learnt about, and why."""
+    source = built.source if built is not None else ""
+    return replace(_row(case, Verdict(VerdictKind.NONE), Outcome.NOT_RUN), source=source, reason=reason)
+
+
+def _row(case: Case, verdict: Verdict, outcome: Outcome) -> CaseResult:
+    return CaseResult(
+        id=case.id,
+        program=case.program.name,
+        variant=case.variant.name,
+        kernel=case.kernel,
+        compiler=case.compiler.name if case.compiler else None,
+        loader=case.variant.settings.loader.value,
+        verdict=verdict,
+        outcome=outcome,
+        pitfall=case.program.pitfall,
+        title=case.program.title,
+        axes=case.variant.values,
+        slow=case.variant.slow,
+    )

@@ -1,0 +1,292 @@
+#include "case.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kmsg.h"
+#include "report.h"
+
+#define RESULT_ROOM (40u << 20) /* the largest log, 16 MiB, and room for the rest; pages appear when written */
+#define KEEP_RESIDENT (256u << 10)
+#define KILL_PATIENCE_MS 5000
+#define HEAP_TOUCHED (128u << 10)
+#define PINS "/sys/fs/bpf"
+/* A limited RLIMIT_MEMLOCK is counted per user before 5.11, and the kernel gives pages of an earlier case's maps
+ * back late; so every such case is a user of its own. Capabilities decide what it may do, not the number. */
+#define FIRST_USER 100000u
+#define USERS 100000u
+
+/* Shared with the child, which finds its request here and writes its fields; those are believed only as far as
+ * they add up. */
+struct shared {
+	struct case_request request;
+	uint32_t user; /* a user id no earlier case had */
+	uint32_t complete;
+	bool pinned;
+	struct fields fields;
+	uint8_t data[];
+};
+
+static struct shared *shared;
+static pid_t waiting; /* the child that waits for the next case, 0: none */
+static int start_pipe[2];
+
+bool case_init(void)
+{
+	sigset_t child;
+
+	shared = mmap(NULL, RESULT_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	return shared != MAP_FAILED && pipe2(start_pipe, O_CLOEXEC) == 0;
+}
+
+struct case_request *case_request(void)
+{
+	return &shared->request;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+}
+
+static bool become_own_user(void)
+{
+	uid_t user = FIRST_USER + shared->user % USERS;
+
+	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && setresuid(user, user, user) == 0;
+}
+
+/* Exactly this set, effective and permitted; the kernel ignores bits it does not know. */
+static bool set_capabilities(uint64_t set)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{(uint32_t)set, (uint32_t)set, 0},
+		{(uint32_t)(set >> 32), (uint32_t)(set >> 32), 0},
+	};
+
+	return syscall(SYS_capset, &header, data) == 0;
+}
+
+static bool set_limits(const struct case_request *request)
+{
+	bool limited = request->memlock != UINT64_MAX;
+	struct rlimit memlock = {request->memlock, request->memlock};
+
+	if (!limited)
+		memlock.rlim_cur = memlock.rlim_max = RLIM_INFINITY;
+	if (setrlimit(RLIMIT_MEMLOCK, &memlock) < 0)
+		return false;
+	if (limited && !become_own_user())
+		return false;
+	return (!limited && request->capabilities == UINT64_MAX) || set_capabilities(request->capabilities);
+}
+
+static uint32_t log_bound(uint64_t asked)
+{
+	/* At least what the kernel accepts (128), at most what 5.4 does (UINT_MAX >> 8, bpf_check()). */
+	if (asked < 1024)
+		return 1024;
+	return asked > UINT32_MAX >> 8 ? UINT32_MAX >> 8 : (uint32_t)asked;
+}
+
+/* Under emulation a page fault costs 10 µs and more, and after a fork every page is one. Those that nearly every
+ * case needs are touched while nobody waits. */
+static void touch_pages(char *log)
+{
+	extern const char __executable_start[], etext[];
+	volatile char stack[16 << 10];
+	volatile const char *code;
+	char *heap = malloc(HEAP_TOUCHED);
+	size_t at;
+
+	for (code = __executable_start; code < etext; code += 4096)
+		(void)*code;
+	for (at = 0; heap && at < HEAP_TOUCHED; at += 4096)
+		((volatile char *)heap)[at] = 0;
+	free(heap);
+	for (at = 0; at < sizeof(stack); at += 4096)
+		stack[at] = 0;
+	for (at = 0; at < 4 * 4096; at += 4096)
+		((volatile uint8_t *)shared)[at] = ((volatile uint8_t *)shared)[at];
+	((volatile char *)log)[0] = 0;
+}
+
+static void child_main(void)
+{
+	static struct load_job job; /* zero, and too large for a stack */
+	const struct case_request *request = &shared->request;
+	char go;
+
+	job.request = request;
+	job.out = &shared->fields;
+	job.trace.statistics_log = bpfcalls_log_buffer(STATISTICS_LOG);
+	if (job.trace.statistics_log)
+		touch_pages(job.trace.statistics_log);
+	if (read(start_pipe[0], &go, 1) != 1)
+		_exit(1);
+	job.trace.full_log_bound = log_bound(request->log_bytes);
+	job.trace.full_log_max_insns = request->full_log_max_insns;
+	if (!job.trace.statistics_log || !set_limits(request)) {
+		say("the case's limits or capabilities cannot be set: %s\n", strerrorname_np(errno));
+		load_failed(&job, STAGE_OPEN, errno);
+	} else if (request->loader == LOADER_RAW) {
+		load_raw(&job);
+	} else {
+		load_with_libbpf(&job);
+	}
+	report_write(&job);
+	shared->pinned = job.trace.pinned;
+	__atomic_store_n(&shared->complete, 1, __ATOMIC_RELEASE);
+	_exit(0);
+}
+
+/* Wait for the child to end, at most `limit_us`. False when it still runs then. */
+static bool wait_for(pid_t child, uint64_t limit_us, int *status)
+{
+	uint64_t deadline = now_us() + limit_us, now;
+	struct timespec left;
+	sigset_t ended;
+
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	for (;;) {
+		pid_t gone = waitpid(-1, status, WNOHANG);
+
+		if (gone == child)
+			return true;
+		if (gone > 0)
+			continue; /* an earlier child that would not die then */
+		now = now_us();
+		if (now >= deadline)
+			return false;
+		left.tv_sec = (time_t)((deadline - now) / 1000000);
+		left.tv_nsec = (long)((deadline - now) % 1000000) * 1000;
+		sigtimedwait(&ended, NULL, &left);
+	}
+}
+
+/* A pin outlives the process; the next case must find an empty file system. */
+static void remove_pins(void)
+{
+	struct dirent *entry;
+	DIR *folder = opendir(PINS);
+
+	while (folder && (entry = readdir(folder)))
+		if (entry->d_name[0] != '.' && unlinkat(dirfd(folder), entry->d_name, 0) < 0)
+			unlinkat(dirfd(folder), entry->d_name, AT_REMOVEDIR);
+	if (folder)
+		closedir(folder);
+}
+
+/* The child's fields as far as they can be believed. */
+static void take_fields(struct fields *childs)
+{
+	size_t used = shared->fields.used, room = RESULT_ROOM - sizeof(*shared);
+
+	childs->data = shared->data;
+	childs->size = room;
+	childs->used = used <= room && fields_add_up(shared->data, used) ? used : 0;
+}
+
+void case_prepare(void)
+{
+	if (waiting > 0)
+		return;
+	waiting = fork();
+	if (waiting == 0)
+		child_main();
+	if (waiting < 0)
+		waiting = 0;
+}
+
+void case_discard(void)
+{
+	int status;
+
+	if (waiting > 0) {
+		kill(waiting, SIGKILL);
+		wait_for(waiting, KILL_PATIENCE_MS * 1000, &status);
+	}
+	waiting = 0;
+}
+
+/* Let the waiting child begin. Returns it, or 0 when there is none. */
+static pid_t start_child(void)
+{
+	pid_t child;
+	char go = 0;
+	int status;
+
+	if (waiting > 0 && waitpid(waiting, &status, WNOHANG) != 0)
+		waiting = 0; /* it was killed while it waited */
+	case_prepare();
+	child = waiting;
+	waiting = 0;
+	if (child > 0 && write(start_pipe[1], &go, 1) != 1)
+		return 0;
+	return child;
+}
+
+static void tell_unfinished(struct fields *mine, bool in_time, int status)
+{
+	fields_number(mine, RESULT_STATUS, in_time ? STATUS_SIGNAL : STATUS_TIME_LIMIT);
+	fields_number(mine, RESULT_SIGNAL, in_time && WIFSIGNALED(status) ? (uint64_t)WTERMSIG(status) : 0);
+}
+
+const char *case_run(struct fields *mine, struct fields *childs)
+{
+	uint64_t start = now_us();
+	bool in_time, complete;
+	int status = 0;
+	pid_t child;
+
+	kmsg_take(mine, RESULT_EARLIER_SPLAT, true);
+	shared->user++;
+	shared->complete = 0;
+	shared->pinned = false;
+	shared->fields = (struct fields){.data = shared->data, .size = RESULT_ROOM - sizeof(*shared)};
+	child = start_child();
+	if (child <= 0)
+		return "no child process can be made for the case";
+	in_time = wait_for(child, shared->request.time_limit_ms * 1000, &status);
+	if (!in_time) {
+		kill(child, SIGKILL);
+		if (!wait_for(child, KILL_PATIENCE_MS * 1000, &status))
+			fields_text(mine, RESULT_KMSG, "(agent: the case's process does not die, it hangs in the kernel)");
+	}
+	complete = __atomic_load_n(&shared->complete, __ATOMIC_ACQUIRE);
+	if (!complete)
+		tell_unfinished(mine, in_time, status);
+	if (shared->pinned)
+		remove_pins();
+	take_fields(childs);
+	kmsg_take(mine, RESULT_KMSG, false);
+	fields_number(mine, RESULT_CASE_US, now_us() - start);
+	return NULL;
+}
+
+void case_done(void)
+{
+	if (shared->fields.used > KEEP_RESIDENT)
+		madvise((uint8_t *)shared + KEEP_RESIDENT, RESULT_ROOM - KEEP_RESIDENT, MADV_REMOVE);
+}

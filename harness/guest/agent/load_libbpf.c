@@ -1,0 +1,146 @@
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixups.h"
+#include "report.h"
+
+#define MAX_DECLARED 512
+
+void *load_map_file(const char *path, size_t *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *data = MAP_FAILED;
+	struct stat info;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &info) == 0 && info.st_size > 0) {
+		*size = (size_t)info.st_size;
+		data = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	}
+	close(fd);
+	return data == MAP_FAILED ? NULL : data;
+}
+
+void load_failed(struct load_job *job, enum load_stage stage, int error)
+{
+	job->loaded = false;
+	job->stage = stage;
+	job->error = error;
+}
+
+void load_read_declarations(struct load_job *job, const struct btf *btf)
+{
+	job->declared = calloc(MAX_DECLARED, sizeof(*job->declared));
+	if (job->declared)
+		job->declared_count = mapdefs_read(btf, job->declared, MAX_DECLARED);
+}
+
+static int on_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level == LIBBPF_DEBUG)
+		fixups_message(format, args);
+	else
+		vsay(format, args);
+	return 0;
+}
+
+static struct bpf_object *open_object(struct load_job *job)
+{
+	/* The name becomes the prefix of the maps made of data sections. */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "obj");
+	struct bpf_object *object;
+	size_t size = 0;
+	void *data = load_map_file(job->request->object, &size);
+
+	if (job->request->btf[0])
+		opts.btf_custom_path = job->request->btf;
+	if (!data) {
+		load_failed(job, STAGE_OPEN, errno ? errno : EINVAL);
+		return NULL;
+	}
+	object = bpf_object__open_mem(data, size, &opts);
+	if (!object)
+		load_failed(job, STAGE_OPEN, errno);
+	return object;
+}
+
+/* Switch every program off but the one asked for. */
+static struct bpf_program *choose_program(struct load_job *job, struct bpf_object *object)
+{
+	struct bpf_program *program, *chosen = NULL;
+
+	bpf_object__for_each_program(program, object) {
+		bool wanted = strcmp(bpf_program__name(program), job->request->program) == 0;
+
+		bpf_program__set_autoload(program, wanted && !chosen);
+		if (wanted && !chosen)
+			chosen = program;
+	}
+	if (chosen)
+		return chosen;
+	say("the object has no program '%s'; it has:", job->request->program);
+	bpf_object__for_each_program(program, object)
+		say(" %s", bpf_program__name(program));
+	say("\n");
+	load_failed(job, STAGE_OPEN, ENOENT);
+	return NULL;
+}
+
+/* Which stage ended the load, and with the errno of which call: libbpf replaces some of the kernel's. */
+static void judge(struct load_job *job, int error)
+{
+	const struct bpf_trace *trace = &job->trace;
+
+	if (trace->loaded) {
+		job->loaded = true;
+		if (error)
+			say("the program was loaded; what libbpf did next failed: %s\n", strerrorname_np(-error));
+	} else if (trace->attempted) {
+		load_failed(job, STAGE_LOAD, trace->load_errno);
+	} else if (error == 0) {
+		say("libbpf reports success, but never loaded the program\n");
+		load_failed(job, STAGE_LOAD, ENOENT);
+	} else if (trace->failed_errno && (trace->failed_command == BPF_MAP_CREATE ||
+					   trace->failed_command == BPF_MAP_UPDATE_ELEM ||
+					   trace->failed_command == BPF_MAP_FREEZE)) {
+		load_failed(job, STAGE_MAP_CREATE, trace->failed_errno);
+	} else if (trace->failed_command == BPF_BTF_LOAD && trace->failed_errno == -error) {
+		load_failed(job, STAGE_BTF_LOAD, trace->failed_errno);
+	} else {
+		load_failed(job, STAGE_LOAD, -error);
+	}
+}
+
+void load_with_libbpf(struct load_job *job)
+{
+	struct bpf_program *program;
+	struct bpf_object *object;
+	int error;
+
+	libbpf_set_print(on_print);
+	job->trace.has_probes = true;
+	bpfcalls_record(&job->trace);
+	object = open_object(job);
+	program = object ? choose_program(job, object) : NULL;
+	if (!program) {
+		bpfcalls_record(NULL);
+		return;
+	}
+	load_read_declarations(job, bpf_object__btf(object));
+	fixups_before(job, object, program);
+	bpf_program__set_log_level(program, LOG_STATISTICS);
+	bpf_program__set_log_buf(program, job->trace.statistics_log, STATISTICS_LOG);
+	error = bpf_object__load(object);
+	bpfcalls_record(NULL);
+	judge(job, error);
+	fixups_after(job);
+	/* Nothing is closed: the child ends now, and the kernel does it faster. */
+}

@@ -1,0 +1,311 @@
+/* The guest's PID 1: mounts, loads modules, opens the port, and answers messages until the power goes.
+ * The protocol is in ../PROTOCOL.md. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "boot.h"
+#include "btfcache.h"
+#include "case.h"
+#include "kmsg.h"
+#include "port.h"
+#include "probe.h"
+
+#define SCRATCH (512u << 10) /* fields the agent writes itself: HELLO, and what it adds to RESULT */
+#define HALF_FRAME_MS 5000
+
+enum { PING_NONCE = 1, BLOB_NAME = 1, BLOB_BYTES = 2, WARM_OBJECT = 2, WARM_BTF = 8, ERROR_TEXT = 1 };
+enum {
+	CASE_OBJECT = 1,
+	CASE_PROGRAM,
+	CASE_LOADER,
+	CASE_MEMLOCK,
+	CASE_CAPABILITIES,
+	CASE_TIME_LIMIT,
+	CASE_LOG_BYTES,
+	CASE_BTF,
+	CASE_FULL_LOG_MAX,
+};
+
+static struct port port;
+static struct decoder decoder;
+static struct fields scratch;
+
+static void answer(uint16_t type, uint32_t id, bool patient)
+{
+	struct iovec part = {scratch.data, scratch.used};
+
+	port_send(&port, type, id, &part, 1, patient);
+	scratch.used = 0;
+	scratch.full = false;
+}
+
+static void answer_error(uint32_t id, const char *text)
+{
+	scratch.used = 0;
+	fields_text(&scratch, ERROR_TEXT, text);
+	answer(MSG_ERROR, id, false);
+}
+
+/* OK when nothing was wrong, else ERROR with the words. */
+static void answer_outcome(uint32_t id, const char *wrong)
+{
+	if (wrong)
+		answer_error(id, wrong);
+	else
+		answer(MSG_OK, id, false);
+}
+
+static void on_ping(const struct frame *frame)
+{
+	uint64_t nonce;
+
+	if (!field_number(frame, PING_NONCE, &nonce)) {
+		answer_error(frame->id, "PING needs field 1, the nonce");
+		return;
+	}
+	probe_hello(&scratch, nonce);
+	answer(MSG_HELLO, frame->id, false);
+}
+
+static void on_put(const struct frame *frame)
+{
+	char name[BLOB_NAME_MAX], path[BLOB_PATH_MAX];
+	const uint8_t *data;
+	size_t length;
+
+	if (!field_text(frame, BLOB_NAME, name, sizeof(name)) || !field_find(frame, BLOB_BYTES, &data, &length)) {
+		answer_error(frame->id, "PUT needs field 1, a name of 1 to 64 characters, and field 2, the bytes");
+		return;
+	}
+	if (blob_path(name, path) && btfcache_forget(path))
+		case_discard();
+	answer_outcome(frame->id, blob_put(name, data, length));
+}
+
+static void on_drop(const struct frame *frame)
+{
+	char name[BLOB_NAME_MAX], path[BLOB_PATH_MAX];
+	const uint8_t *raw;
+	size_t length;
+
+	if (!field_find(frame, BLOB_NAME, &raw, &length)) {
+		if (btfcache_forget(NULL))
+			case_discard();
+		blobs_drop_all();
+		answer(MSG_OK, frame->id, false);
+	} else if (!field_text(frame, BLOB_NAME, name, sizeof(name))) {
+		answer_error(frame->id, "DROP's field 1 is no blob's name");
+	} else {
+		if (blob_path(name, path) && btfcache_forget(path))
+			case_discard();
+		answer_outcome(frame->id, blob_drop(name));
+	}
+}
+
+/* The blob named in field `tag`; an absent field leaves `path` empty. Returns what is wrong, or NULL. */
+static const char *read_blob(const struct frame *frame, uint16_t tag, bool needed, char path[BLOB_PATH_MAX])
+{
+	char name[BLOB_NAME_MAX];
+	const uint8_t *raw;
+	size_t length;
+
+	path[0] = 0;
+	if (!field_find(frame, tag, &raw, &length))
+		return needed ? "the field naming the object's blob is missing" : NULL;
+	if (!field_text(frame, tag, name, sizeof(name)) || !blob_path(name, path))
+		return "no blob of this name is stored; PUT it first";
+	return NULL;
+}
+
+static const char *read_case(const struct frame *frame, struct case_request *request)
+{
+	const char *wrong = read_blob(frame, CASE_OBJECT, true, request->object);
+
+	if (!wrong)
+		wrong = read_blob(frame, CASE_BTF, false, request->btf);
+	if (wrong)
+		return wrong;
+	if (!field_text(frame, CASE_PROGRAM, request->program, sizeof(request->program)))
+		return "CASE needs field 2, the program's name (1 to 1023 bytes)";
+	if (!field_number(frame, CASE_LOADER, &request->loader) || request->loader > LOADER_RAW)
+		return "CASE needs field 3, the loader: 0 libbpf, 1 raw";
+	if (!field_number(frame, CASE_MEMLOCK, &request->memlock) ||
+	    !field_number(frame, CASE_CAPABILITIES, &request->capabilities) ||
+	    !field_number(frame, CASE_TIME_LIMIT, &request->time_limit_ms) ||
+	    !field_number(frame, CASE_LOG_BYTES, &request->log_bytes) ||
+	    !field_number(frame, CASE_FULL_LOG_MAX, &request->full_log_max_insns))
+		return "CASE needs the numbers 4, 5, 6, 7 and 9";
+	if (request->time_limit_ms == 0 || request->time_limit_ms > 86400000)
+		return "CASE's time limit is 1 ms to a day";
+	return NULL;
+}
+
+static void on_case(const struct frame *frame)
+{
+	struct case_request *request = case_request();
+	struct fields childs = {0};
+	struct iovec parts[2];
+	const char *wrong = read_case(frame, request);
+
+	if (!wrong)
+		wrong = case_run(&scratch, &childs);
+	if (wrong) {
+		answer_error(frame->id, wrong);
+		return;
+	}
+	parts[0] = (struct iovec){scratch.data, scratch.used};
+	parts[1] = (struct iovec){childs.data, childs.used};
+	port_send(&port, MSG_RESULT, frame->id, parts, 2, false);
+	scratch.used = 0;
+	scratch.full = false;
+	case_done();
+	case_prepare();
+}
+
+static int say_nothing(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+static void warm(const char *object_path, const char *btf)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "warm");
+	struct bpf_object *object;
+	size_t size = 0;
+	void *data = load_map_file(object_path, &size);
+
+	if (btf[0])
+		opts.btf_custom_path = btf;
+	object = data ? bpf_object__open_mem(data, size, &opts) : NULL;
+	btfcache_keep(true);
+	if (object)
+		bpf_object__load(object);
+	btfcache_keep(false);
+	bpf_object__close(object);
+	if (data)
+		munmap(data, size);
+	case_discard(); /* the one waiting knows nothing of this */
+	case_prepare();
+}
+
+static void on_warm(const struct frame *frame)
+{
+	char object[BLOB_PATH_MAX], btf[BLOB_PATH_MAX];
+	const char *wrong = read_blob(frame, WARM_OBJECT, true, object);
+
+	if (!wrong)
+		wrong = read_blob(frame, WARM_BTF, false, btf);
+	if (!wrong)
+		warm(object, btf);
+	answer_outcome(frame->id, wrong);
+}
+
+static void handle(const struct frame *frame)
+{
+	if (!fields_add_up(frame->body, frame->length)) {
+		answer_error(frame->id, "the body's fields do not add up to its length");
+		return;
+	}
+	switch (frame->type) {
+	case MSG_PING:
+		on_ping(frame);
+		break;
+	case MSG_PUT:
+		on_put(frame);
+		break;
+	case MSG_DROP:
+		on_drop(frame);
+		break;
+	case MSG_CASE:
+		on_case(frame);
+		break;
+	case MSG_WARM:
+		on_warm(frame);
+		break;
+	case MSG_POWEROFF:
+		boot_power_off(NULL);
+	default:
+		answer_error(frame->id, "unknown message type");
+	}
+}
+
+static void handle_all(void)
+{
+	struct frame frame;
+	enum decoded got;
+	const char *why;
+
+	while ((got = decoder_next(&decoder, &frame, &why)) != DECODED_NOTHING) {
+		if (got == DECODED_FRAME)
+			handle(&frame);
+		else
+			answer_error(0, why);
+	}
+}
+
+static _Noreturn void serve(void)
+{
+	for (;;) {
+		enum port_event event = port_wait(&port, decoder_pending(&decoder) ? HALF_FRAME_MS : -1);
+		uint8_t *room;
+		size_t size;
+
+		if (event == PORT_HOST_GONE) {
+			decoder_forget(&decoder); /* whoever connects next begins anew */
+		} else if (event == PORT_DATA) {
+			room = decoder_room(&decoder, &size);
+			decoder_filled(&decoder, port_read(&port, room, size));
+			handle_all();
+		} else if (decoder_pending(&decoder)) {
+			decoder_give_up(&decoder);
+			answer_error(0, "a frame was cut short: nothing came for 5 seconds");
+			handle_all();
+		}
+	}
+}
+
+static bool init_memory(void)
+{
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	libbpf_set_memlock_rlim(0); /* a case's limit is what the case says */
+	libbpf_set_print(say_nothing);
+	/* Keep what the heap once had, for the children's sake: a page that is there needs no fault. */
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TOP_PAD, 256 << 10);
+	scratch.size = SCRATCH;
+	scratch.data = mmap(NULL, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return scratch.data != MAP_FAILED && decoder_init(&decoder) && case_init() && blobs_init();
+}
+
+int main(void)
+{
+	boot_mount_all();
+	boot_load_modules();
+	boot_loopback_up();
+	if (boot_has_word("bpfmatrix.shell")) {
+		boot_shell();
+		boot_power_off(NULL);
+	}
+	if (!init_memory())
+		boot_power_off("the agent has no memory to start with");
+	probe_all();
+	kmsg_open();
+	if (!port_open(&port, boot_has_word("bpfmatrix.port=ttyS1")))
+		boot_power_off("neither a virtio port bpfmatrix.0 nor a second serial port");
+	probe_ready();
+	probe_hello(&scratch, 0);
+	answer(MSG_HELLO, 0, true);
+	case_prepare();
+	serve();
+}

@@ -1,0 +1,35 @@
+/* What a case's child tells: the fields of RESULT it knows, the loader's messages, the fix-ups. */
+#pragma once
+#include <stdarg.h>
+
+#include "load.h"
+
+enum result_tag {
+	RESULT_STATUS = 1,
+	RESULT_STAGE,
+	RESULT_ERRNO,
+	RESULT_LOG,
+	RESULT_LOG_CUT,
+	RESULT_LOG_LEVEL,
+	RESULT_LOADER_LOG,
+	RESULT_LOAD_US,
+	RESULT_BPF_US,
+	RESULT_MAP,
+	RESULT_FIXUP,
+	RESULT_KMSG,
+	RESULT_SIGNAL,
+	RESULT_PROCESSED,
+	RESULT_CASE_US,
+	RESULT_STATISTICS,
+	RESULT_EARLIER_SPLAT,
+};
+
+enum result_status { STATUS_LOADED, STATUS_FAILED, STATUS_TIME_LIMIT, STATUS_SIGNAL };
+
+/* The loader's own messages, at most 256 KiB of them. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void vsay(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+/* A fix-up the loader applied, as a sentence. */
+void fixup(struct load_job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Write everything but what only the parent knows. */
+void report_write(struct load_job *job);

@@ -1,0 +1,299 @@
+"""The one way through: plan → build → boot → load → judge → run. The only place that names the order."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from harness.build.builder import Builder, BuildRequest
+from harness.build.toolchain import find_compilers
+from harness.catalog.programs import expand
+from harness.errors import HarnessError, InfrastructureError
+from harness.execute import KernelSession, describe_kernel, not_run
+from harness.guest.options import GuestOptions
+from harness.guest.snapshot import qemu_version
+from harness.model import (
+    BuildFailure,
+    BuiltObject,
+    Case,
+    CaseResult,
+    Compiler,
+    Kernel,
+    KernelRun,
+    KernelVersion,
+    Program,
+    ProgramKind,
+    Run,
+    Variant,
+)
+
+_QEMU = "qemu-system-x86_64"
+
+
+class Progress(Protocol):
+    """What a run tells whoever watches it. Called from several threads."""
+
+    def fetching(self, kernel: str, text: str) -> None:
+        """A kernel is being looked up or downloaded; `text` is what goes on."""
+
+    def building(self, done: int, total: int) -> None:
+        """`done` of `total` objects are built."""
+
+    def planned(self, total: int) -> None:
+        """This many cases will be run."""
+
+    def booting(self, kernel: str) -> None:
+        """A guest of `kernel` is being started."""
+
+    def ready(self, kernel: KernelRun) -> None:
+        """The guest answers."""
+
+    def kernel_failed(self, kernel: str, reason: str) -> None:
+        """No guest of `kernel` could be started; its cases are not run."""
+
+    def case_done(self, result: CaseResult) -> None:
+        """One case is judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Everything a run depends on. `missing` names kernels that could not be had, with the reason."""
+
+    kernels: tuple[Kernel, ...]
+    programs: tuple[Program, ...]
+    compilers: tuple[Compiler, ...] = ()
+    missing: tuple[tuple[str, str], ...] = ()
+    keep: Callable[[Case], bool] = lambda _case: True
+    guest: GuestOptions = field(default_factory=GuestOptions)
+    jobs: int = 1
+    time_limit_s: float | None = None  # overrides every variant's own
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCase:
+    """A case and what its program was built into."""
+
+    case: Case
+    built: BuiltObject | BuildFailure
+
+
+def run(options: RunOptions, progress: Progress) -> Run:
+    """Build, boot, load and judge every case. Ctrl-C gives back what was measured so far, marked partial.
+
+    Raise UserError for programs that cannot be read and missing tools.
+    """
+    start = timestamp()
+    planned = build_cases(options, progress)
+    progress.planned(len(planned))
+    crew = _Crew(options, progress, planned)
+    crew.work()
+    kernels = [*crew.kernels.values(), *(missing_kernel(name, why) for name, why in options.missing)]
+    results = [result for case in planned if (result := crew.results.get(case.case.id)) is not None]
+    results += [not_run(case, why) for name, why in options.missing for case in _cases_on(planned, name)]
+    return assemble(kernels, results, start, compilers=options.compilers, partial=crew.stopped)
+
+
+def build_cases(options: RunOptions, progress: Progress) -> tuple[PlannedCase, ...]:
+    """Build every object the kept cases need, and pair each case with it; catalogue order, kernel by kernel.
+
+    A program without variants of its own becomes one case per BPF program found in its object.
+    """
+    wanted = _wanted(options)
+    names = [kernel.name for kernel in options.kernels] + [name for name, _ in options.missing]
+    builder = Builder(vmlinux_btf=_newest_btf(options.kernels))
+    results = builder.build_all(wanted, progress.building, os.cpu_count() or 2)
+    planned: list[PlannedCase] = []
+    for request, built in zip(wanted, results, strict=True):
+        for variant in (request.variant,) if request.variant else _variants_of(request.program, built):
+            planned += _pair(request.program, variant, request.compiler, names, built, options)
+    return tuple(entry for name in names for entry in planned if entry.case.kernel == name)
+
+
+def warm_object() -> Path | None:
+    """The object that fills libbpf's cache of kernel features in a new guest.
+
+    None where it cannot be compiled: then every case asks the kernel for itself, which is only slower.
+    """
+    source = Path(__file__).parent / "guest" / "warm.bpf.c"
+    try:
+        compiler = find_compilers(())[0]
+        built = Builder().build(Program("warm", source, ProgramKind.SOURCE, ()), None, compiler)
+    except HarnessError:
+        return None
+    return built.path if isinstance(built, BuiltObject) else None
+
+
+def assemble(
+    kernels: Iterable[KernelRun],
+    results: Sequence[CaseResult],
+    start: str,
+    *,
+    compilers: Sequence[Compiler] = (),
+    partial: bool = False,
+) -> Run:
+    """A run out of what was measured, kernels oldest first."""
+    ordered = sorted(kernels, key=lambda kernel: (_version_of(kernel), kernel.name))
+    return Run(
+        id=f"{start.replace(':', '').replace('-', '')}-{secrets.token_hex(3)}",
+        start=start,
+        end=timestamp(),
+        host=f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
+        tools=tool_versions(compilers),
+        kernels=tuple(ordered),
+        cases=tuple(results),
+        partial=partial,
+    )
+
+
+def missing_kernel(name: str, reason: str) -> KernelRun:
+    """The column of a kernel that could not be had."""
+    try:
+        version = str(KernelVersion.parse(name))
+    except ValueError:
+        version = "0.0.0"
+    return KernelRun(name, version, release="", title=name, source="", sha256="", problem=reason)
+
+
+def timestamp() -> str:
+    """Now, UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def tool_versions(compilers: Sequence[Compiler]) -> dict[str, str]:
+    """The versions of everything that had a part in a run."""
+    tools = {name: importlib.metadata.version(name) for name in ("bpfmatrix", "virtme-ng")}
+    tools["python"] = platform.python_version()
+    try:
+        tools["qemu"] = qemu_version(_QEMU)
+    except OSError:
+        tools["qemu"] = "not installed"
+    return tools | {compiler.name: compiler.version for compiler in compilers}
+
+
+class _Crew:
+    """Threads that each serve one kernel at a time."""
+
+    def __init__(self, options: RunOptions, progress: Progress, planned: Sequence[PlannedCase]) -> None:
+        self.kernels: dict[str, KernelRun] = {}
+        self.results: dict[str, CaseResult] = {}
+        self._options = options
+        self._progress = progress
+        self._planned = planned
+        self._stop = threading.Event()
+        self._sessions: list[KernelSession] = []
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was ended before everything was measured."""
+        return self._stop.is_set()
+
+    def work(self) -> None:
+        warm = warm_object()
+        with ThreadPoolExecutor(max(1, self._options.jobs)) as pool:
+            futures = [pool.submit(self._serve, kernel, warm) for kernel in self._options.kernels]
+            try:
+                self._watch(futures)
+            except KeyboardInterrupt:
+                pass  # what was measured is the answer; the caller sees `partial`
+            finally:
+                self._end(futures)
+
+    def _watch(self, futures: Sequence[Future[None]]) -> None:
+        pending = set(futures)
+        while pending:  # in slices, so that a signal is handled soon
+            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+
+    def _end(self, futures: Sequence[Future[None]]) -> None:
+        if all(future.done() for future in futures) and not any(future.cancelled() for future in futures):
+            return
+        self._stop.set()
+        for future in futures:
+            future.cancel()
+        for session in self._sessions:
+            session.close()  # ends its QEMU, which wakes the thread that waits for it
+
+    def _serve(self, kernel: Kernel, warm: Path | None) -> None:
+        cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
+        self.kernels[kernel.name] = describe_kernel(kernel)
+        self._progress.booting(kernel.name)
+        with KernelSession(kernel, self._options.guest, warm) as session:
+            self._sessions.append(session)
+            try:
+                self._progress.ready(session.start())
+            except InfrastructureError as problem:
+                self._progress.kernel_failed(kernel.name, str(problem))
+            self._run_cases(session, cases)
+            self.kernels[kernel.name] = session.kernel_run
+
+    def _run_cases(self, session: KernelSession, cases: Iterable[PlannedCase]) -> None:
+        for planned in cases:
+            if self._stop.is_set():
+                return
+            result = session.run(planned.case, planned.built)
+            if self._stop.is_set():
+                return  # the guest was taken away under this case: it says nothing
+            self.results[planned.case.id] = result
+            self._progress.case_done(result)
+
+
+def _wanted(options: RunOptions) -> list[BuildRequest]:
+    """Every build that at least one kept case needs."""
+    names = [kernel.name for kernel in options.kernels] + [name for name, _ in options.missing]
+    several = len(options.compilers) > 1
+    wanted: list[BuildRequest] = []
+    for program in options.programs:
+        compilers = (None,) if program.kind is ProgramKind.OBJECT else options.compilers
+        for variant in program.variants or (None,):
+            for clang in compilers:
+                cases = (Case(program, variant, name, clang, several) for name in names if variant)
+                if variant is None or any(options.keep(case) for case in cases):
+                    wanted.append(BuildRequest(program, variant, clang))
+    return wanted
+
+
+def _variants_of(program: Program, built: BuiltObject | BuildFailure) -> tuple[Variant, ...]:
+    if isinstance(built, BuildFailure):
+        return (Variant(Path(program.name).name.partition(".")[0] or program.name),)
+    return expand(program, built)
+
+
+def _pair(
+    program: Program,
+    variant: Variant,
+    clang: Compiler | None,
+    names: Iterable[str],
+    built: BuiltObject | BuildFailure,
+    options: RunOptions,
+) -> list[PlannedCase]:
+    if options.time_limit_s is not None:
+        variant = replace(variant, settings=replace(variant.settings, time_limit_s=options.time_limit_s))
+    several = len(options.compilers) > 1
+    cases = (Case(program, variant, name, clang, several) for name in names)
+    return [PlannedCase(case, built) for case in cases if options.keep(case)]
+
+
+def _cases_on(planned: Iterable[PlannedCase], kernel: str) -> Iterable[Case]:
+    return (entry.case for entry in planned if entry.case.kernel == kernel)
+
+
+def _newest_btf(kernels: Sequence[Kernel]) -> Path | None:
+    with_btf = [kernel for kernel in kernels if kernel.btf is not None]
+    return max(with_btf, key=lambda kernel: kernel.version).btf if with_btf else None
+
+
+def _version_of(kernel: KernelRun) -> KernelVersion:
+    try:
+        return KernelVersion.parse(kernel.version)
+    except ValueError:
+        return KernelVersion(0, 0)
