@@ -1,1 +1,1 @@
-"""TODO."""
+"""From a program's file to a BPF object: render, compile, read; results cached by content."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The catalogue: files people write about kernels and programs, read strictly."""

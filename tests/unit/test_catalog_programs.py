@@ -9,6 +9,7 @@ import pytest
 from harness.catalog.programs import expand, load_programs
 from harness.errors import UserError
 from harness.model import BuiltObject, Loader, Program, ProgramKind, Stage, VerdictKind
+from harness.paths import project_root
 
 TEMPLATE = "int a = {{ size }};\nint b = {{ form }};\n"
 HEAD = "title: T\nclaim: C\naxes:\n  size: [1, 2, 3]\n  form: [x, y]\n  loader: [libbpf, raw]\n"
@@ -128,11 +129,8 @@ def test_expectations_keep_their_lines(pitfall: Callable[..., Program]) -> None:
         (HEAD.replace("[1, 2, 3]", "[]"), 4, "a list of one or more values"),
         (HEAD.replace("[libbpf, raw]", "[libbpf, row]"), 6, "no loader 'row'; did you mean 'raw'?"),
         (HEAD.replace("loader: [libbpf, raw]", "memlock: [much]"), 6, "memlock 'much'; expected: bytes, or"),
-        (
-            HEAD.replace("[1, 2, 3]", "[no_form]").replace("[x, y]", "[a, a:b]") + "sIow: 1\n",
-            7,
-            "unknown key 'sIow'",
-        ),
+        (HEAD.replace("[1, 2, 3]", "[1, '1']"), 3, "two variants are called '1-x-libbpf'"),
+        (HEAD + "sIow: 1\n", 7, "unknown key 'sIow'; did you mean 'slow'?"),
         (HEAD.replace("  size: [1, 2, 3]", f"  size: {list(range(900))}"), 3, "3600 variants; at most 2000"),
         (HEAD + "slow: {when: {size: [4]}}\n", 7, "axis 'size' has no value 4; values: 1, 2, 3"),
         (HEAD + "slow: {when: {sise: [1]}}\n", 7, "no axis 'sise'; did you mean 'size'?"),
@@ -327,3 +325,11 @@ def test_inside_the_project_names_begin_with_programs(
     (folder / "size.yaml").write_text("title: T\nclaim: C\n")
     monkeypatch.chdir(tmp_path)
     assert [p.name for p in load_programs([folder / "size.bpf.c.j2"])] == ["programs/maps/size"]
+
+
+def test_the_manifest_in_the_documentation_is_accepted(pitfall: Callable[..., Program]) -> None:
+    text = (project_root(Path(__file__).parent) / "docs" / "manifest.md").read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+    program = pitfall(example, "int n = {{ entries }};\n")
+    assert len(program.variants) == 10
+    assert len(program.expectations) == 2

@@ -86,6 +86,7 @@ def test_lines_of_keys_items_and_unknown_paths(tmp_path: Path) -> None:
         ("title: x\n---\ntitle: y\n", "m.yaml:2: a second document begins here"),
         ("%YAML 1.1\n---\ntitle: x\n", "m.yaml:2: directives are refused"),
         ("title: x\n\tsize: 3\n", "next: indent with spaces, not tabs"),
+        ("title: a: b\n", "next: put text that contains ': ' in quotes"),
         ("title: 'x\n", "m.yaml:2: not YAML"),
         ("title: x\ny: a\x01\n", "m.yaml:2: not YAML: character U+0001 is not allowed"),
         ('title: "\\UFFFFFFFF"\n', "m.yaml:1: not YAML"),
