@@ -3,6 +3,7 @@
  * btf__parse and btf__free wrapped. */
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 /* While on, what is parsed is kept. Off in the children. */
 void btfcache_keep(bool on);

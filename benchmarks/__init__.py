@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside what one would do by hand: `make bench`."""
