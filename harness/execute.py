@@ -154,9 +154,8 @@ def config_symbols(config: Path | None) -> frozenset[str]:
 
 def judged(case: Case, built: BuiltObject, observation: Observation, expected: Expected | None) -> CaseResult:
     """The row of a case that reached the guest."""
-    verdict = interpret(observation)
-    text = "\n".join((observation.verifier_log, observation.loader_log))
-    outcome, reason = judge(verdict, text, expected)
+    verdict = interpret(observation, case.variant.settings)
+    outcome, reason = judge(verdict, observation, expected)
     return replace(
         _row(case, verdict, outcome),
         expected=expected,
@@ -170,7 +169,7 @@ def judged(case: Case, built: BuiltObject, observation: Observation, expected: E
 def failed_build(case: Case, failure: BuildFailure, expected: Expected | None) -> CaseResult:
     """The row of a case that did not get past render, compile or open."""
     verdict = interpret_failure(failure)
-    outcome, reason = judge(verdict, failure.message, expected)
+    outcome, reason = judge(verdict, failure, expected)
     return replace(
         _row(case, verdict, outcome),
         expected=expected,

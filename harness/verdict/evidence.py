@@ -1,0 +1,110 @@
+"""What a rejection leaves behind, gathered for the rules: words and facts."""
+
+from __future__ import annotations
+
+import re
+
+from harness.model import BuildFailure, LoadSettings, MapCreated, Observation, Stage
+from harness.verdict.causes import Evidence
+from harness.verdict.logparse import btf_reason, parse
+from harness.verdict.text import one_line
+
+_LOADER_TAIL = 1 << 14  # characters; libbpf says what failed in its last lines
+_PAGE = 4096  # bytes; every architecture here
+_RINGBUFS = frozenset({"ringbuf", "user_ringbuf"})
+# Loaders repeat a failure for the program and the object; those lines say no more than the errno does.
+_ECHO = re.compile(
+    r"raw loader: program '.*': BPF_PROG_LOAD: "
+    r"|libbpf: (?:failed to load (?:object|program)|BTF loading error: "
+    r"|.*Retrying without BTF|.*BTF is optional, ignoring"
+    r"|prog '.*': (?:failed to load: |BPF program load failed: |failed to prepare load attributes))"
+)
+# libbpf pastes the kernel's own log between these lines; listings are no words of the loader.
+_PASTED = re.compile(r"libbpf: .*-- BEGIN .* LOG -*\n(?:.*\n)*?-- END .* LOG -*\n?")
+_COMPILER = re.compile(
+    r"^(?P<file>[^\n:]+):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$|^(?:fatal )?error: (?P<bare>.*)$",
+    re.MULTILINE,
+)
+_DIRECTORY = re.compile(r"[^\s:]*/")
+
+
+def of_observation(observation: Observation, settings: LoadSettings | None = None) -> Evidence:
+    """Gather stage, errno, reasons and loader's log; facts about the failing map and the limits of the case.
+
+    The map counts only where map creation failed, and the verifier's log only where the verifier ran.
+    """
+    parsed = parse(observation.verifier_log) if observation.stage is Stage.LOAD else None
+    reasons = list(parsed.reasons) if parsed else []
+    if parsed and parsed.title:
+        reasons.append(parsed.title)
+    if observation.stage is Stage.BTF_LOAD:
+        reasons.append(btf_reason(observation.verifier_log))
+    facts = _map_facts(failed_map(observation)) if observation.stage is Stage.MAP_CREATE else set()
+    if parsed is None or not parsed.reasons:
+        facts.add("silent")
+    if settings and settings.memlock is not None:
+        facts.add("memlock_limited")
+    if settings and settings.capabilities is not None:
+        facts.add("capabilities_reduced")
+    text = "\n".join([*reasons, _loader_words(observation.loader_log)])
+    return Evidence(observation.stage, observation.errno, text, frozenset(facts))
+
+
+def of_failure(failure: BuildFailure) -> Evidence:
+    """Gather stage, errno and the tool's message."""
+    return Evidence(failure.stage, failure.errno, failure.message[: 4 * _LOADER_TAIL], frozenset({"silent"}))
+
+
+def failed_map(observation: Observation) -> MapCreated | None:
+    """Return the map whose creation was refused; the last one, as a loader tries again without BTF."""
+    return next((created for created in reversed(observation.maps) if created.errno), None)
+
+
+def message_of_observation(observation: Observation) -> str:
+    """Say in one line what decided: the verifier's reason, the refused map, or the loader's own words."""
+    if observation.stage is Stage.LOAD and (reason := parse(observation.verifier_log).reason):
+        return reason
+    if observation.stage is Stage.BTF_LOAD and (reason := btf_reason(observation.verifier_log)):
+        return reason
+    refused = failed_map(observation) if observation.stage is Stage.MAP_CREATE else None
+    if refused is not None:
+        return one_line(
+            f"map {refused.name!r} ({refused.type}, key {refused.key_size}, value {refused.value_size}, "
+            f"max_entries {refused.max_entries}): {refused.errno}"
+        )
+    return _loader_line(observation.loader_log) or f"{observation.errno or 'failure'}, and no reason given"
+
+
+def message_of_failure(failure: BuildFailure) -> str:
+    """Return the first error of a compiler with its line, without directories, else the first line."""
+    found = _COMPILER.search(failure.message)
+    if found is None:
+        return one_line(next((line for line in failure.message.split("\n") if line.strip()), "no message"))
+    if found["bare"] is not None:
+        return one_line(f"error: {_DIRECTORY.sub('', found['bare'])}")
+    name = found["file"].rsplit("/", 1)[-1]
+    return one_line(f"{name}:{found['line']}: {found['text']}")
+
+
+def _loader_words(log: str) -> str:
+    return _PASTED.sub("", log[-_LOADER_TAIL:])
+
+
+def _loader_line(log: str) -> str:
+    lines = [line for line in _loader_words(log).split("\n") if line.strip() and not _ECHO.match(line)]
+    return one_line(lines[-1]) if lines else ""
+
+
+def _map_facts(refused: MapCreated | None) -> set[str]:
+    if refused is None:
+        return set()
+    facts = set()
+    entries = refused.max_entries
+    if refused.type in _RINGBUFS:
+        valid = entries >= _PAGE and entries & (entries - 1) == 0
+        facts.add("ringbuf_size_valid" if valid else "ringbuf_size_invalid")
+    elif entries == 0:
+        facts.add("zero_entries")
+    if refused.type.startswith("type "):
+        facts.add("unknown_map_type")
+    return facts

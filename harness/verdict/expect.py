@@ -1,0 +1,119 @@
+"""What a manifest expects of a case, and how the measured verdict compares with it."""
+
+from __future__ import annotations
+
+import re
+
+from harness.model import (
+    BuildFailure,
+    Expectation,
+    Expected,
+    GuestFacts,
+    KernelVersion,
+    Observation,
+    Outcome,
+    Program,
+    Variant,
+    Verdict,
+    VerdictKind,
+)
+from harness.verdict.text import one_line
+
+_SEARCHED = 1 << 18  # characters of each log a message pattern is searched in, from the end
+
+
+def expected_for(
+    program: Program, variant: Variant, version: KernelVersion, facts: GuestFacts | None
+) -> Expected | None:
+    """Return the first of the program's expectations whose conditions all hold, None if there is none.
+
+    `facts` is None where no guest told them (a kernel that did not boot); an entry that `needs` something
+    is passed over then, as nobody knows whether it holds.
+    """
+    for entry in program.expectations:
+        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts):
+            return entry.expected
+    return None
+
+
+def judge(
+    verdict: Verdict, seen: Observation | BuildFailure | str | None, expected: Expected | None
+) -> tuple[Outcome, str]:
+    """Compare; return the outcome and, unless it is as expected, one readable line of why.
+
+    `seen` is where `expected.message` is searched (as a regular expression), beside the verdict's message.
+    """
+    if verdict.abnormal is not None:
+        wanted = f", expected {describe_expected(expected)}" if expected else ""
+        return verdict.abnormal, one_line(f"{verdict.abnormal.value}: {verdict.message}{wanted}", 400)
+    if verdict.kind is VerdictKind.NONE:
+        return Outcome.NOT_RUN, verdict.message or "not run"
+    if expected is None:
+        return Outcome.NO_EXPECTATION, ""
+    if verdict.kind is not expected.verdict:
+        return Outcome.UNEXPECTED, _difference(verdict, expected)
+    change = _change(verdict, seen, expected)
+    return (Outcome.CHANGED, change) if change else (Outcome.AS_EXPECTED, "")
+
+
+def describe_expected(expected: Expected) -> str:
+    """Say `accept`, or `reject at load with EINVAL` with as much of it as the manifest names."""
+    return _describe(expected.verdict, expected.stage and expected.stage.value, expected.errno)
+
+
+def describe_verdict(verdict: Verdict) -> str:
+    """Say `accept`, `reject at load with EACCES`, `crash` and the like."""
+    if verdict.abnormal is not None:
+        return verdict.abnormal.value
+    return _describe(verdict.kind, verdict.stage and verdict.stage.value, verdict.errno)
+
+
+def _describe(kind: VerdictKind, stage: str | None, errno: str | None) -> str:
+    if kind is VerdictKind.NONE:
+        return "not run"
+    if kind is VerdictKind.ACCEPT:
+        return kind.value
+    return kind.value + (f" at {stage}" if stage else "") + (f" with {one_line(errno, 20)}" if errno else "")
+
+
+def _difference(verdict: Verdict, expected: Expected) -> str:
+    detail = f" ({verdict.message})" if verdict.message else ""
+    return one_line(f"expected {describe_expected(expected)}, got {describe_verdict(verdict)}{detail}", 400)
+
+
+def _change(verdict: Verdict, seen: Observation | BuildFailure | str | None, expected: Expected) -> str:
+    """Say what differs although the verdict is the expected one: stage, errno or message; "" if nothing."""
+    elsewhere = expected.stage not in (None, verdict.stage) or expected.errno not in (None, verdict.errno)
+    if verdict.kind is VerdictKind.REJECT and elsewhere:
+        return _difference(verdict, expected)
+    if expected.message and not _said(expected.message, verdict, seen):
+        got = verdict.message or "no message"
+        return one_line(f"expected a message matching {expected.message!r}, got: {got}", 400)
+    return ""
+
+
+def _covers(entry: Expectation, variant: Variant) -> bool:
+    """Whether the variant's value of every axis named is among those listed; 1 and true are different."""
+    return all(
+        axis in variant.values and any(_same(variant.values[axis], value) for value in values)
+        for axis, values in entry.when.items()
+    )
+
+
+def _same(left: str | int | bool, right: str | int | bool) -> bool:
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def _met(entry: Expectation, facts: GuestFacts | None) -> bool:
+    return not entry.needs or (facts is not None and all(facts.has(need) for need in entry.needs))
+
+
+def _said(pattern: str, verdict: Verdict, seen: Observation | BuildFailure | str | None) -> bool:
+    texts = [verdict.message]
+    if isinstance(seen, Observation):
+        texts += [seen.verifier_log[-_SEARCHED:], seen.loader_log[-_SEARCHED:]]
+    elif isinstance(seen, BuildFailure):
+        texts.append(seen.message[-_SEARCHED:])
+    elif seen:
+        texts.append(seen[-_SEARCHED:])
+    return any(re.search(pattern, text, re.MULTILINE) for text in texts)
