@@ -240,11 +240,15 @@ def test_fresh_guest_replaces_the_guest_before_every_case(newest, build):
     assert len(pids) == 3
 
 
-def test_a_foreign_line_of_the_kernels_log_is_seen_by_its_case(session, newest, build):
-    """Nothing is printed by a quiet load; the agent reads the log of its case only."""
-    first = session.run(case(newest), build(ACCEPTED))
-    assert first.observation.status is ObservationStatus.LOADED
-    assert first.observation.kernel_messages == ()
+def test_a_line_of_the_kernels_log_belongs_to_the_case_it_came_with(session, newest, build):
+    session.start()
+    nmi = during(lambda: session._guest._qemu.monitor.execute("inject-nmi"))
+    noisy = session.run(case(newest), build(LONG))
+    nmi.join()
+    assert any("NMI" in line for line in noisy.observation.kernel_messages)
+    quiet = session.run(case(newest), build(ACCEPTED))
+    assert quiet.observation.status is ObservationStatus.LOADED
+    assert quiet.observation.kernel_messages == ()
 
 
 def test_a_session_leaves_no_qemu_behind(newest):

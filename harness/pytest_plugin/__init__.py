@@ -1,0 +1,30 @@
+"""The pytest plugin: one test per variant and kernel.
+
+`session` plans and ends a matrix session, `items` are the tests, `guests` the kernels they run on, `ledger`
+gathers the rows of all xdist workers, `schedule` deals the cases out. Sessions that collect no program are
+left alone.
+"""
+
+from harness.pytest_plugin.schedule import pytest_xdist_make_scheduler
+from harness.pytest_plugin.session import (
+    pytest_addoption,
+    pytest_collect_file,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_configure_node,
+    pytest_report_header,
+    pytest_runtest_makereport,
+    pytest_sessionstart,
+)
+
+__all__ = [
+    "pytest_addoption",
+    "pytest_collect_file",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_configure_node",
+    "pytest_report_header",
+    "pytest_runtest_makereport",
+    "pytest_sessionstart",
+    "pytest_xdist_make_scheduler",
+]

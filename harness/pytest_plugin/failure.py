@@ -1,0 +1,106 @@
+"""The report of a case that is not as expected: short, with the way to the rest."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from hashlib import sha256
+from pathlib import Path
+
+from harness.model import CaseResult, Expected, Origin, Verdict, VerdictKind
+from harness.record.atomic import replacing
+from harness.verdict.text import one_line, visible
+
+SHOWN_LINES = 10
+
+
+def describe(result: CaseResult, log: Path | None, manifest: Origin | None = None) -> str:
+    """Write expected, got, the short cause, the log's end, what was left out and where it is."""
+    got = verdict_text(result.verdict)
+    lines = [f"{result.outcome.value}: expected {expected_text(result.expected)}, got {got}"]
+    if result.verdict.message:
+        lines.append(f"  cause:    {one_line(result.verdict.message)}")
+    if result.reason:
+        lines.append(f"  reason:   {one_line(result.reason, 500)}")
+    if manifest is not None:
+        lines.append(f"  manifest: {relative(manifest.file)}")
+    lines += _log_end(result, log)
+    lines.append(f"  again:    pytest {shlex.quote(result.id)}")
+    return "\n".join(lines)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Write a verdict as `reject at map_create with EINVAL (cause-id)`."""
+    if verdict.abnormal is not None:
+        return verdict.abnormal.value
+    return _words(verdict.kind, verdict.stage, verdict.errno) + (
+        f" ({verdict.cause})" if verdict.cause else ""
+    )
+
+
+def expected_text(expected: Expected | None) -> str:
+    """Write an expectation in the words of `verdict_text`."""
+    if expected is None:
+        return "nothing (no expectation covers it)"
+    text = _words(expected.verdict, expected.stage, expected.errno)
+    if expected.message:
+        text += f", message matching {expected.message!r}"
+    return f"{text} (from documentation, not measured)" if expected.unmeasured else text
+
+
+def relative(file: Path) -> Path:
+    """Shorten a path below the working directory."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
+
+def whole_log(result: CaseResult) -> str:
+    """Put together everything the kernel, the loader or the compiler wrote about a case."""
+    seen = result.observation
+    if seen is None:
+        return result.build_log
+    parts = [
+        ("verifier", seen.verifier_log),
+        ("loader", seen.loader_log),
+        ("kernel", "\n".join(seen.kernel_messages)),
+        ("console", seen.console_tail),
+    ]
+    return "".join(f"== {name} ==\n{text.rstrip()}\n" for name, text in parts if text.strip())
+
+
+def write_log(result: CaseResult, out: Path) -> Path | None:
+    """Write the whole log below `out`/logs; None when there is none."""
+    text = whole_log(result)
+    if not text:
+        return None
+    path = out / "logs" / f"{safe_name(result.id)}.log"
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace").decode())
+    return path
+
+
+def safe_name(case_id: str) -> str:
+    """Turn a case id into a file name; ids that would collide or be too long end in a hash."""
+    name = re.sub(r"[^A-Za-z0-9.@+_-]+", "-", case_id).strip("-.")
+    plain = case_id.replace("/", "-").replace("[", "-").replace("]", "-").replace("-@", "-@")
+    if len(name) <= 150 and re.sub(r"-+", "-", plain).strip("-.") == name:
+        return name
+    return f"{name[:150]}-{sha256(case_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _words(kind: VerdictKind, stage: object, errno: str | None) -> str:
+    return kind.value + (f" at {stage}" if stage else "") + (f" with {errno}" if errno else "")
+
+
+def _log_end(result: CaseResult, log: Path | None) -> list[str]:
+    if log is None:
+        return ["  log:      none"]
+    seen = result.observation
+    text = (seen.verifier_log or seen.loader_log or seen.console_tail) if seen else result.build_log
+    lines = text.rstrip().splitlines()
+    total = len(whole_log(result).splitlines())
+    shown = lines[-SHOWN_LINES:]
+    omitted = total - len(shown)
+    return [
+        f"  log:      {omitted} of {total} lines omitted; the whole log: {relative(log)}",
+        *(f"    | {visible(line)}" for line in shown),
+    ]

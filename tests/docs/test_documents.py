@@ -1,0 +1,129 @@
+"""What the documents say can be done: every link leads somewhere, every command exists as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+import click
+import pytest
+
+from harness.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[2]
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)[^)]*\)|!\[[^\]]*\]\(([^)\s]+)[^)]*\)")
+_HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
+_BLOCK = re.compile(r"^```(?:sh|bash|console|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SEPARATORS = {"|", "||", "&&", ";", "&", ">", ">>", "<", "2>"}
+
+
+def documents() -> list[Path]:
+    """Every Markdown file that is part of the project; generated reports are no documents."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("harness/**/*.md")]
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def commands() -> Iterator[tuple[Path, int, list[str]]]:
+    """Every command of the shell blocks: file, line, words."""
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        for block in _BLOCK.finditer(text):
+            first = text.count("\n", 0, block.start(1)) + 1
+            yield from ((path, first + number, words) for number, words in _commands_in(block[1]))
+
+
+def _commands_in(block: str) -> Iterator[tuple[int, list[str]]]:
+    console = any(line.startswith("$ ") for line in block.splitlines())
+    joined = block.replace("\\\n", "  ")
+    for number, line in enumerate(joined.splitlines()):
+        if console and not line.startswith("$ "):
+            continue  # what a command printed
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if word not in _SEPARATORS:
+                words.append(word)
+                continue
+            yield from ((number, found) for found in [_without_environment(words)] if found)
+            words = []
+
+
+def _without_environment(words: list[str]) -> list[str]:
+    while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] == "sudo"):
+        words = words[1:]
+    return [Path(words[0]).name, *words[1:]] if words else []
+
+
+def commands_of(program: str) -> list[object]:
+    """Parameters for the commands that start `program`."""
+    return [
+        pytest.param(words[1:], id=f"{path.relative_to(ROOT)}:{line}")
+        for path, line, words in commands()
+        if words[0] == program
+    ]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a file's headings, as forges make them."""
+    titles = _HEADING.findall(path.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for match in _LINK.finditer(path.read_text(encoding="utf-8")):
+        target = match[1] or match[2]
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = unquote(target).partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), f"{path}: {target} does not exist"
+        assert not anchor or file.suffix != ".md" or anchor in anchors(file), (
+            f"{path}: {target} has no such heading"
+        )
+
+
+@pytest.mark.parametrize("words", commands_of("bpfmatrix"))
+def test_commands_of_bpfmatrix_parse(words: list[str]) -> None:
+    command: click.Command = app
+    context = click.Context(app, info_name="bpfmatrix")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name, *words = words
+        assert name in command.commands, f"no command {name!r}"
+        command = command.commands[name]
+        context = click.Context(command, info_name=name, parent=context)
+    if not isinstance(command, click.Group):
+        with suppress(click.exceptions.Exit):  # --help
+            command.parse_args(context, list(words))
+
+
+@pytest.fixture(scope="module")
+def pytest_flags() -> set[str]:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", ran.stdout))
+
+
+@pytest.mark.parametrize("words", commands_of("pytest"))
+def test_options_of_pytest_exist(words: list[str], pytest_flags: set[str]) -> None:
+    flags = [word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)]
+    assert set(flags) <= pytest_flags
+
+
+@pytest.mark.parametrize("words", commands_of("make"))
+def test_targets_of_make_exist(words: list[str]) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {word for word in words if "=" not in word} <= targets
+
+
+def test_the_readme_shows_how_to_begin() -> None:
+    begun = {tuple(words[:2]) for path, _, words in commands() if path == ROOT / "README.md"}
+    assert {("make", "matrix"), ("make", "test")} <= begun
