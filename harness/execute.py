@@ -75,6 +75,7 @@ class KernelSession:
                 boot_seconds=round(guest.ready_seconds, 3),
                 restored=guest.restored,
                 has_btf=guest.facts.has_btf,
+                libbpf=guest.facts.libbpf,
             )
         return self.kernel_run
 
@@ -107,9 +108,7 @@ class KernelSession:
         guest = self._ready_guest()
         self._used = True
         program = case.variant.bpf_program or built.programs[0]
-        request = LoadRequest(
-            built.path, built.sha256, program, case.variant.settings, self.kernel.external_btf
-        )
+        request = LoadRequest(built.path, built.sha256, program, case.variant.settings)
         return guest.run(request, self._options.grace_s)
 
     def _ready_guest(self) -> Guest:

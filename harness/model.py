@@ -176,7 +176,7 @@ class Kernel:
     btf: Path | None = None  # the BTF the image itself carries, as a raw .BTF blob
     external_btf: Path | None = None  # handed to libbpf as btf_custom_path
     boot_args: tuple[str, ...] = ()
-    memory_mib: int = 512
+    memory_mib: int = 448
     cpus: int = 1
 
     @property
@@ -392,6 +392,7 @@ class KernelRun:
     boot_seconds: float | None = None
     restored: bool | None = None
     has_btf: bool | None = None
+    libbpf: str | None = None  # version of the libbpf inside the agent that loaded
     problem: str | None = None  # why nothing ran on it
 
 

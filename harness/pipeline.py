@@ -147,7 +147,7 @@ def assemble(
         start=start,
         end=timestamp(),
         host=f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        tools=tool_versions(compilers),
+        tools=tool_versions(compilers) | {"libbpf": each.libbpf for each in ordered if each.libbpf},
         kernels=tuple(ordered),
         cases=tuple(results),
         partial=partial,

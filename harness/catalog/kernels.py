@@ -16,7 +16,7 @@ from harness.catalog.yamlfile import Document, load, load_schema
 from harness.errors import UserError
 from harness.model import Origin
 
-DEFAULT_MEMORY_MIB = 512
+DEFAULT_MEMORY_MIB = 448
 NAME = re.compile(r"(?!all$)[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
 # Keys that belong to one source only, and those of them that must be there.

@@ -38,6 +38,7 @@ _LINK = (
     ),
 )
 _LIBRARIES = ("bpf", "elf", "z")
+_OPTIONAL_LIBRARIES = ("zstd",)  # what libelf needs where it was built with it (Debian 13)
 _PROBE = "#include <bpf/bpf.h>\n#include <bpf/libbpf.h>\n#include <gelf.h>\n#include <zlib.h>\n"
 
 
@@ -52,9 +53,9 @@ class AgentBinary:
 def build_agent(cache: Path | None = None) -> AgentBinary:
     """The agent built from the sources of this package, from the cache when they did not change.
 
-    `cache` stands in for `cache_dir()`. Safe to call from several processes at once. UserError when gcc or a
-    static library is missing, or the cache cannot be written; InfrastructureError with the compiler's words when
-    the sources do not compile.
+    `cache` stands in for `cache_dir()`. Safe to call from several processes at once. Raise UserError when gcc
+    or a static library is missing, or the cache cannot be written; InfrastructureError with the compiler's
+    words when the sources do not compile.
     """
     compiler = _gcc()
     digest = agent_digest(compiler)
@@ -69,10 +70,11 @@ def agent_digest(compiler: Path | None = None) -> str:
     """SHA-256 over everything the binary is made of: sources, flags, compiler, libraries. 64 hex digits."""
     compiler = compiler or _gcc()
     hasher = hashlib.sha256()
-    hasher.update("\0".join((*_COMPILE, *_LINK, *_LIBRARIES, _version(compiler))).encode())
+    libraries = _libraries(compiler)
+    hasher.update("\0".join((*_COMPILE, *_LINK, *libraries, _version(compiler))).encode())
     for name, text in _sources():
         hasher.update(f"\0{name}\0{len(text)}\0".encode() + text)
-    for library in _LIBRARIES:
+    for library in libraries:
         hasher.update(hashlib.sha256(_static_library(compiler, library).read_bytes()).digest())
     return hasher.hexdigest()
 
@@ -98,15 +100,27 @@ def _version(compiler: Path) -> str:
     return _run([str(compiler), "--version"]).splitlines()[0]
 
 
+def _libraries(compiler: Path) -> tuple[str, ...]:
+    """What to link with here, in the linker's order."""
+    return _LIBRARIES + tuple(name for name in _OPTIONAL_LIBRARIES if _find_library(compiler, name))
+
+
 @cache
 def _static_library(compiler: Path, name: str) -> Path:
-    """Where gcc finds `lib<name>.a`; it prints the bare name back when it does not."""
-    path = Path(_run([str(compiler), f"-print-file-name=lib{name}.a"]).strip())
-    if not path.is_absolute() or not path.is_file():
+    """Where gcc finds `lib<name>.a`."""
+    path = _find_library(compiler, name)
+    if path is None:
         raise UserError(
             f"lib{name}.a is missing; the guest's agent is linked with it statically", hint=_INSTALL
         )
     return path
+
+
+@cache
+def _find_library(compiler: Path, name: str) -> Path | None:
+    """Where gcc finds `lib<name>.a`, else None: it prints the bare name back."""
+    path = Path(_run([str(compiler), f"-print-file-name=lib{name}.a"]).strip())
+    return path if path.is_absolute() and path.is_file() else None
 
 
 def _run(command: list[str]) -> str:
@@ -138,13 +152,13 @@ def _build(compiler: Path, digest: str, binary: Path) -> None:
         for source, text in _sources():
             (work / source).write_bytes(text)
         _compile(compiler, digest, work)
-        os.replace(work / "init", binary)
+        (work / "init").replace(binary)
 
 
 def _compile(compiler: Path, digest: str, work: Path) -> None:
     units = sorted(path.name for path in work.glob("*.c"))
     command = [str(compiler), *_COMPILE, f"-ffile-prefix-map={work}=.", f'-DAGENT_DIGEST="{digest}"']
-    command += [*units, "-o", "init", *_LINK, *(f"-l{library}" for library in _LIBRARIES)]
+    command += [*units, "-o", "init", *_LINK, *(f"-l{library}" for library in _libraries(compiler))]
     environment = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
     done = subprocess.run(
         command, cwd=work, env=environment, capture_output=True, text=True, errors="replace", check=False
@@ -157,7 +171,7 @@ def _compile(compiler: Path, digest: str, work: Path) -> None:
 
 
 def _missing_headers(compiler: Path, work: Path) -> str:
-    """gcc's own words when even the libraries' headers are not there, else nothing."""
+    """What gcc says when even the libraries' headers are not there, else nothing."""
     (work / "probe.i.c").write_text(_PROBE)
     command = [str(compiler), "-E", "-o", os.devnull, "probe.i.c"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace", check=False)

@@ -38,7 +38,6 @@ class LoadRequest:
     object_sha256: str
     program: str
     settings: LoadSettings
-    btf: Path | None = None
 
 
 def case_fields(request: LoadRequest, blob: str, btf_blob: str | None) -> list[tuple[int, bytes]]:
@@ -114,8 +113,14 @@ def _common(
         fixups=result.texts(11),
         kernel_messages=result.texts(12),
         wall_us=wall_us,
-        note=note,
+        note="; ".join(filter(None, (note, _earlier(result)))),
     )
+
+
+def _earlier(result: Message) -> str:
+    """What the kernel complained about before this case began; it is not this case's doing."""
+    lines = result.texts(17)
+    return f"before this case the kernel said: {' / '.join(lines)}" if lines else ""
 
 
 def _map(raw: bytes) -> MapCreated:

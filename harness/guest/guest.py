@@ -6,11 +6,12 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 from harness.errors import InfrastructureError
 from harness.guest.accel import KvmVerdict, remember, wants_kvm
-from harness.guest.assets import Assets
+from harness.guest.assets import WARM, Assets
 from harness.guest.errors import GuestConfused, GuestFailure, GuestSilent
 from harness.guest.exchange import LoadRequest, case_fields, facts_of, observation_of
 from harness.guest.options import AccelChoice, GuestOptions
@@ -31,7 +32,7 @@ class Guest:
     def __init__(self, qemu: Qemu, port: Port, assets: Assets) -> None:
         self._qemu = qemu
         self._port = port
-        self._blobs: set[str] = set()
+        self._blobs: set[str] = set()  # what the agent holds
         self.assets = assets
         self.facts: GuestFacts
         self.ready_seconds = 0.0
@@ -65,22 +66,25 @@ class Guest:
         """
         start = time.monotonic()
         try:
-            blob = self._put(request.object_sha256[:32], request.object_path.read_bytes())
-            btf = self._put(f"btf-{request.btf.stem}", request.btf.read_bytes()) if request.btf else None
+            blob = self._put(request.object_sha256[:32], request.object_path)
+            btf = self._put_btf()
             deadline = time.monotonic() + request.settings.time_limit_s + grace_s
             answer = self._port.ask(MessageType.CASE, case_fields(request, blob, btf), deadline)
             return observation_of(answer, round((time.monotonic() - start) * 1e6))
         except GuestFailure as failure:
             return self._lost(failure, start)
 
-    def _put(self, name: str, data: bytes) -> str:
-        blob = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name.lower())[:64]
+    def _put_btf(self) -> str | None:
+        btf = self.assets.btf
+        return self._put(btf.name, btf.path) if btf else None
+
+    def _put(self, blob: str, path: Path) -> str:
         if blob not in self._blobs:
             deadline = time.monotonic() + _PUT_SECONDS
             if len(self._blobs) >= _MAX_BLOBS:
                 self._port.ask(MessageType.DROP, [], deadline)
                 self._blobs.clear()
-            self._port.ask(MessageType.PUT, [(1, blob.encode()), (2, data)], deadline)
+            self._port.ask(MessageType.PUT, [(1, blob.encode()), (2, path.read_bytes())], deadline)
             self._blobs.add(blob)
         return blob
 
@@ -105,9 +109,13 @@ class Guest:
 
     def warm_up(self) -> None:
         """Let libbpf in the agent find out what this kernel can, once for all later cases."""
-        if self.assets.warm is not None:
-            blob = self._put("warm", self.assets.warm.read_bytes())
-            self._port.ask(MessageType.WARM, [(2, blob.encode())], time.monotonic() + 60)
+        if self.assets.warm is None:
+            return
+        fields = [(2, self._put(WARM, self.assets.warm).encode())]
+        btf = self._put_btf()
+        if btf:
+            fields.append((8, btf.encode()))
+        self._port.ask(MessageType.WARM, fields, time.monotonic() + 60)
 
     def save(self) -> None:
         """Keep this guest as a snapshot; a reason why that failed stands in `note`."""
@@ -166,6 +174,7 @@ def _restore(assets: Assets, meta: SnapshotMeta, config: frozenset[str]) -> Gues
             guest.greet(guest._port.ping(secrets.randbits(63), started + 15.0), config, started)
             _insist(intact.result(), "its checksum is wrong")
         guest.restored = True
+        guest._blobs |= assets.warm_blobs
         guest.ready_seconds = time.monotonic() - started
     except BaseException:
         guest.close()

@@ -1,7 +1,7 @@
-"""Packs the guest's initramfs: the agent as `/init`, kernel modules, the nodes PID 1 needs before it mounts anything.
+"""Packs the guest's initramfs: the agent as `/init`, kernel modules, and the nodes PID 1 begins with.
 
-A newc cpio archive, uncompressed (the kernel unpacks it faster than it inflates it) and byte for byte the same for
-the same content: no times, owners or host paths get in.
+A newc cpio archive, uncompressed (the kernel unpacks it faster than it inflates it) and byte for byte the
+same for the same content: no times, owners or host paths get in.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def build_initramfs(
 ) -> bytes:
     """The archive's bytes.
 
-    `modules`: uncompressed `.ko` files in load order, stored as `/modules/NN-name.ko`. `extra`: absolute path in the
-    guest -> file of the host, stored executable (`{"/bin/busybox": Path("/bin/busybox")}`). UserError when a file
-    cannot be read, a module is compressed, or an extra path is not absolute.
+    `modules`: uncompressed `.ko` files in load order, stored as `/modules/NN-name.ko`. `extra`: absolute path
+    in the guest -> file of the host, stored executable (`{"/bin/busybox": Path("/bin/busybox")}`). Raise
+    UserError when a file cannot be read, a module is compressed, or an extra path is not absolute.
     """
     archive = io.BytesIO()
     cpio = CpioWriter(archive)

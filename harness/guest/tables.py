@@ -48,6 +48,7 @@ MAP_TYPES = [
     "cgrp_storage",
     "arena",
     "insn_array",
+    "rhash",
 ]
 
 CAPABILITIES = [

@@ -7,8 +7,8 @@ from harness.report.matrix import Matrix
 
 _OUTCOMES = {
     Outcome.AS_EXPECTED: "as expected",
-    Outcome.UNEXPECTED: "other verdict than expected",
-    Outcome.CHANGED: "same verdict, otherwise than expected",
+    Outcome.UNEXPECTED: "with another verdict than expected",
+    Outcome.CHANGED: "with another reason than expected",
     Outcome.CRASH: "crash",
     Outcome.HANG: "hang",
     Outcome.SPLAT: "splat",

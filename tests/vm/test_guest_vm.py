@@ -231,6 +231,39 @@ def test_a_damaged_snapshot_is_discarded_and_the_guest_booted(newest, tmp_path, 
         assert guest.restored  # the boot left a good one
 
 
+CORE = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+struct task_struct { int pid; } __attribute__((preserve_access_index));
+int seen;
+SEC("raw_tp/sys_enter") int core(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	seen = BPF_CORE_READ(task, pid);
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+def test_a_kernel_without_btf_is_the_reason_and_an_external_file_the_way_out(kernel, build):
+    """The guest hides its BTF from libbpf; the file is the same kernel's, as BTFHub would serve it."""
+    blind = replace(kernel("6.12"), boot_args=("bpfmatrix.hide-btf",))
+    with KernelSession(blind, replace(TCG, snapshots=False), warm_object()) as session:
+        refused = session.run(case(blind), build(CORE))
+        assert session.kernel_run.has_btf is False
+        assert (refused.verdict.kind, refused.verdict.cause) == (VerdictKind.REJECT, "kernel-no-btf")
+        assert session.run(case(blind), build(ACCEPTED)).verdict.kind is VerdictKind.ACCEPT
+    helped = replace(blind, external_btf=blind.btf)
+    for _ in range(2):  # booted, then restored
+        with KernelSession(helped, TCG, warm_object()) as session:
+            result = session.run(case(helped), build(CORE))
+            assert result.verdict.kind is VerdictKind.ACCEPT, result.observation
+            restored = session.kernel_run.restored
+    assert restored
+
+
 def test_fresh_guest_replaces_the_guest_before_every_case(newest, build):
     with KernelSession(newest, replace(TCG, fresh_guest=True), warm_object()) as session:
         pids = set()

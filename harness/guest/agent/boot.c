@@ -50,6 +50,12 @@ void boot_mount_all(void)
 	klogctl(SYSLOG_CONSOLE_LEVEL, NULL, 1);
 }
 
+/* For trying what a kernel without BTF answers on one that has it: user space no longer finds it. */
+void boot_hide_btf(void)
+{
+	mount("tmpfs", "/sys/kernel/btf", "tmpfs", 0, "mode=0755,size=4k");
+}
+
 static int is_module(const struct dirent *entry)
 {
 	size_t length = strlen(entry->d_name);
@@ -130,9 +136,25 @@ static _Noreturn void run_shell(void)
 	_exit(127);
 }
 
+/* Links for all of busybox's commands; without them only `busybox NAME` works. */
+static void install_commands(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		execl("/bin/busybox", "busybox", "--install", "-s", "/bin", NULL);
+		_exit(127);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+}
+
 void boot_shell(void)
 {
-	pid_t shell = fork(), gone;
+	pid_t shell, gone;
+
+	install_commands();
+	shell = fork();
 
 	if (shell == 0)
 		run_shell();

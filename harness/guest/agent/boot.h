@@ -3,6 +3,8 @@
 #include <stdbool.h>
 
 void boot_mount_all(void);
+/* Take the kernel's BTF out of sight. */
+void boot_hide_btf(void);
 /* Load the .ko files of /modules in the order of their names. A module that does not load is told on the console. */
 void boot_load_modules(void);
 void boot_loopback_up(void);

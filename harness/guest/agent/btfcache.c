@@ -1,10 +1,13 @@
 #include "btfcache.h"
 
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "load.h"
 
 struct btf *__real_btf__load_vmlinux_btf(void);
 struct btf *__wrap_btf__load_vmlinux_btf(void);
@@ -16,11 +19,6 @@ void __wrap_btf__free(struct btf *btf);
 static struct btf *kernel, *external;
 static char *external_path;
 static bool keep;
-
-void btfcache_keep(bool on)
-{
-	keep = on;
-}
 
 bool btfcache_forget(const char *path)
 {
@@ -87,4 +85,23 @@ void __wrap_btf__free(struct btf *btf)
 	if (btf && (btf == kernel || btf == external))
 		return;
 	__real_btf__free(btf);
+}
+
+void btfcache_warm(const char *path, const char *btf)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "warm");
+	struct bpf_object *object;
+	size_t size = 0;
+	void *data = load_map_file(path, &size);
+
+	if (btf[0])
+		opts.btf_custom_path = btf;
+	object = data ? bpf_object__open_mem(data, size, &opts) : NULL;
+	keep = true;
+	if (object)
+		bpf_object__load(object);
+	keep = false;
+	bpf_object__close(object);
+	if (data)
+		munmap(data, size);
 }

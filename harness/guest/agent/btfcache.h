@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* While on, what is parsed is kept. Off in the children. */
-void btfcache_keep(bool on);
+/* Load the object (with the BTF file `btf`, "" for the kernel's) in this process and keep what was parsed; libbpf
+ * keeps what it found out about the kernel. Whether the load succeeds does not matter. */
+void btfcache_warm(const char *object, const char *btf);
 /* A blob changed or is gone (NULL: all of them): forget what was parsed from it. True when there was something. */
 bool btfcache_forget(const char *path);

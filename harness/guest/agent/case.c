@@ -3,20 +3,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kmsg.h"
+#include "limits.h"
 #include "report.h"
 
 #define RESULT_ROOM (40u << 20) /* the largest log, 16 MiB, and room for the rest; pages appear when written */
@@ -24,11 +20,6 @@
 #define KILL_PATIENCE_MS 5000
 #define HEAP_TOUCHED (128u << 10)
 #define PINS "/sys/fs/bpf"
-/* A limited RLIMIT_MEMLOCK is counted per user before 5.11, and the kernel gives pages of an earlier case's maps
- * back late; so every such case is a user of its own. Capabilities decide what it may do, not the number. */
-#define FIRST_USER 100000u
-#define USERS 100000u
-
 /* Shared with the child, which finds its request here and writes its fields; those are believed only as far as
  * they add up. */
 struct shared {
@@ -66,39 +57,6 @@ static uint64_t now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
-}
-
-static bool become_own_user(void)
-{
-	uid_t user = FIRST_USER + shared->user % USERS;
-
-	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && setresuid(user, user, user) == 0;
-}
-
-/* Exactly this set, effective and permitted; the kernel ignores bits it does not know. */
-static bool set_capabilities(uint64_t set)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {
-		{(uint32_t)set, (uint32_t)set, 0},
-		{(uint32_t)(set >> 32), (uint32_t)(set >> 32), 0},
-	};
-
-	return syscall(SYS_capset, &header, data) == 0;
-}
-
-static bool set_limits(const struct case_request *request)
-{
-	bool limited = request->memlock != UINT64_MAX;
-	struct rlimit memlock = {request->memlock, request->memlock};
-
-	if (!limited)
-		memlock.rlim_cur = memlock.rlim_max = RLIM_INFINITY;
-	if (setrlimit(RLIMIT_MEMLOCK, &memlock) < 0)
-		return false;
-	if (limited && !become_own_user())
-		return false;
-	return (!limited && request->capabilities == UINT64_MAX) || set_capabilities(request->capabilities);
 }
 
 static uint32_t log_bound(uint64_t asked)
@@ -146,9 +104,9 @@ static void child_main(void)
 		_exit(1);
 	job.trace.full_log_bound = log_bound(request->log_bytes);
 	job.trace.full_log_max_insns = request->full_log_max_insns;
-	if (!job.trace.statistics_log || !set_limits(request)) {
-		say("the case's limits or capabilities cannot be set: %s\n", strerrorname_np(errno));
+	if (!job.trace.statistics_log || !limits_set(request, shared->user)) {
 		load_failed(&job, STAGE_OPEN, errno);
+		say("the case's limits or capabilities cannot be set: %s\n", error_name(job.error));
 	} else if (request->loader == LOADER_RAW) {
 		load_raw(&job);
 	} else {
@@ -250,33 +208,45 @@ static pid_t start_child(void)
 static void tell_unfinished(struct fields *mine, bool in_time, int status)
 {
 	fields_number(mine, RESULT_STATUS, in_time ? STATUS_SIGNAL : STATUS_TIME_LIMIT);
-	fields_number(mine, RESULT_SIGNAL, in_time && WIFSIGNALED(status) ? (uint64_t)WTERMSIG(status) : 0);
+	if (in_time && WIFSIGNALED(status))
+		fields_number(mine, RESULT_SIGNAL, (uint64_t)WTERMSIG(status));
 }
 
-const char *case_run(struct fields *mine, struct fields *childs)
+/* Everything of the last case is forgotten; its request stays. */
+static void reset_shared(void)
 {
-	uint64_t start = now_us();
-	bool in_time, complete;
-	int status = 0;
-	pid_t child;
-
-	kmsg_take(mine, RESULT_EARLIER_SPLAT, true);
 	shared->user++;
 	shared->complete = 0;
 	shared->pinned = false;
 	shared->fields = (struct fields){.data = shared->data, .size = RESULT_ROOM - sizeof(*shared)};
-	child = start_child();
-	if (child <= 0)
-		return "no child process can be made for the case";
-	in_time = wait_for(child, shared->request.time_limit_ms * 1000, &status);
+}
+
+/* Wait within the time limit, then kill. */
+static void finish_child(pid_t child, struct fields *mine)
+{
+	int status = 0;
+	bool in_time = wait_for(child, shared->request.time_limit_ms * 1000, &status);
+
 	if (!in_time) {
 		kill(child, SIGKILL);
 		if (!wait_for(child, KILL_PATIENCE_MS * 1000, &status))
 			fields_text(mine, RESULT_KMSG, "(agent: the case's process does not die, it hangs in the kernel)");
 	}
-	complete = __atomic_load_n(&shared->complete, __ATOMIC_ACQUIRE);
-	if (!complete)
+	if (!__atomic_load_n(&shared->complete, __ATOMIC_ACQUIRE))
 		tell_unfinished(mine, in_time, status);
+}
+
+const char *case_run(struct fields *mine, struct fields *childs)
+{
+	uint64_t start = now_us();
+	pid_t child;
+
+	kmsg_take(mine, RESULT_EARLIER_SPLAT, true);
+	reset_shared();
+	child = start_child();
+	if (child <= 0)
+		return "no child process can be made for the case";
+	finish_child(child, mine);
 	if (shared->pinned)
 		remove_pins();
 	take_fields(childs);

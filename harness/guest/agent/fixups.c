@@ -175,13 +175,11 @@ static void tell_map(struct load_job *job, const struct map_attempt *map, const 
 		fixup(job, "map '%s': declared type %u, created as %u", def->name, def->type, map->type);
 }
 
-/* A map's data section is made mappable where the kernel can do it (5.5); where not, libbpf drops the flag. */
+/* The map of a data section is made mappable where the kernel can do it (5.5); where not, libbpf drops the flag.
+ * Such maps are called by the object's name (load_libbpf.c) and the section's. */
 static void tell_section(struct load_job *job, const struct map_attempt *map)
 {
-	const char *dot = strchr(map->name, '.');
-
-	if (dot && map->type == BPF_MAP_TYPE_ARRAY && !(map->flags & BPF_F_MMAPABLE) &&
-	    strcmp(dot, ".kconfig") != 0)
+	if (strncmp(map->name, "obj.", 4) == 0 && strcmp(map->name, "obj.kconfig") != 0 && !(map->flags & BPF_F_MMAPABLE))
 		fixup(job, "map '%s': flag BPF_F_MMAPABLE dropped, this kernel does not know it", map->name);
 }
 

@@ -25,6 +25,8 @@ void *load_map_file(const char *path, size_t *size)
 		*size = (size_t)info.st_size;
 		data = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	}
+	else
+		errno = EINVAL;
 	close(fd);
 	return data == MAP_FAILED ? NULL : data;
 }
@@ -33,7 +35,8 @@ void load_failed(struct load_job *job, enum load_stage stage, int error)
 {
 	job->loaded = false;
 	job->stage = stage;
-	job->error = error;
+	/* libbpf has numbers of its own from 4000 on (format, endianness, …): its message says which. */
+	job->error = error >= __LIBBPF_ERRNO__START ? EINVAL : error;
 }
 
 void load_read_declarations(struct load_job *job, const struct btf *btf)
@@ -63,7 +66,8 @@ static struct bpf_object *open_object(struct load_job *job)
 	if (job->request->btf[0])
 		opts.btf_custom_path = job->request->btf;
 	if (!data) {
-		load_failed(job, STAGE_OPEN, errno ? errno : EINVAL);
+		load_failed(job, STAGE_OPEN, errno);
+		say("the object cannot be read: %s\n", error_name(job->error));
 		return NULL;
 	}
 	object = bpf_object__open_mem(data, size, &opts);
@@ -102,7 +106,7 @@ static void judge(struct load_job *job, int error)
 	if (trace->loaded) {
 		job->loaded = true;
 		if (error)
-			say("the program was loaded; what libbpf did next failed: %s\n", strerrorname_np(-error));
+			say("the program was loaded; what libbpf did next failed: %s\n", error_name(-error));
 	} else if (trace->attempted) {
 		load_failed(job, STAGE_LOAD, trace->load_errno);
 	} else if (error == 0) {

@@ -48,8 +48,9 @@ static bool find_target(struct raw_object *object, const struct program_kind *ki
 		return true;
 	found = libbpf_find_vmlinux_btf_id(kind->target, kind->attach);
 	if (found <= 0) {
-		say("raw loader: the kernel's BTF has no '%s' to attach to\n", kind->target);
-		load_failed(object->job, STAGE_LOAD, found < 0 ? -found : ESRCH);
+		say("raw loader: the kernel's BTF has no '%s' to attach to (%s)\n", kind->target,
+		    error_name(found ? -found : ENOENT));
+		load_failed(object->job, STAGE_LOAD, ESRCH); /* as libbpf says it */
 		return false;
 	}
 	*id = (uint32_t)found;
@@ -58,7 +59,7 @@ static bool find_target(struct raw_object *object, const struct program_kind *ki
 
 static void program_name(char to[BPF_OBJ_NAME_LEN], const char *from)
 {
-	int i;
+	size_t i;
 
 	for (i = 0; i < BPF_OBJ_NAME_LEN - 1 && from[i]; i++)
 		to[i] = isalnum((unsigned char)from[i]) ? from[i] : '_';
@@ -84,8 +85,10 @@ static void load_program(struct raw_object *object, const struct raw_program *pr
 	attr.log_size = STATISTICS_LOG;
 	program_name(attr.prog_name, job->request->program);
 	job->loaded = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr)) >= 0;
-	if (!job->loaded)
-		load_failed(job, STAGE_LOAD, job->trace.load_errno);
+	if (job->loaded)
+		return;
+	say("raw loader: program '%s': BPF_PROG_LOAD: %s\n", job->request->program, error_name(job->trace.load_errno));
+	load_failed(job, STAGE_LOAD, job->trace.load_errno);
 }
 
 /* Every step that may end the case; what ended it stands in the job. */
@@ -99,7 +102,7 @@ static void run_steps(struct raw_object *object)
 	void *data = load_map_file(job->request->object, &size);
 
 	if (!data) {
-		raw_refuse(object, errno ? errno : EINVAL, "the object cannot be read");
+		raw_refuse(object, errno, "the object cannot be read");
 		return;
 	}
 	if (!raw_open(object, data, size))

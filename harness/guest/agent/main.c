@@ -175,27 +175,6 @@ static int say_nothing(enum libbpf_print_level level, const char *format, va_lis
 	return 0;
 }
 
-static void warm(const char *object_path, const char *btf)
-{
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "warm");
-	struct bpf_object *object;
-	size_t size = 0;
-	void *data = load_map_file(object_path, &size);
-
-	if (btf[0])
-		opts.btf_custom_path = btf;
-	object = data ? bpf_object__open_mem(data, size, &opts) : NULL;
-	btfcache_keep(true);
-	if (object)
-		bpf_object__load(object);
-	btfcache_keep(false);
-	bpf_object__close(object);
-	if (data)
-		munmap(data, size);
-	case_discard(); /* the one waiting knows nothing of this */
-	case_prepare();
-}
-
 static void on_warm(const struct frame *frame)
 {
 	char object[BLOB_PATH_MAX], btf[BLOB_PATH_MAX];
@@ -203,8 +182,11 @@ static void on_warm(const struct frame *frame)
 
 	if (!wrong)
 		wrong = read_blob(frame, WARM_BTF, false, btf);
-	if (!wrong)
-		warm(object, btf);
+	if (!wrong) {
+		btfcache_warm(object, btf);
+		case_discard(); /* the one waiting knows nothing of this */
+		case_prepare();
+	}
 	answer_outcome(frame->id, wrong);
 }
 
@@ -251,23 +233,31 @@ static void handle_all(void)
 	}
 }
 
+/* All bytes here have been waiting that long, so a frame found behind the first cut one is either whole or cut, too. */
+static void give_up_all(void)
+{
+	while (decoder_pending(&decoder)) {
+		decoder_give_up(&decoder);
+		handle_all();
+	}
+}
+
 static _Noreturn void serve(void)
 {
 	for (;;) {
-		enum port_event event = port_wait(&port, decoder_pending(&decoder) ? HALF_FRAME_MS : -1);
-		uint8_t *room;
-		size_t size;
+		int timeout = decoder_pending(&decoder) ? HALF_FRAME_MS : -1;
+		size_t size, got = 0;
+		uint8_t *room = decoder_room(&decoder, &size);
+		enum port_event event = port_receive(&port, timeout, room, size, &got);
 
 		if (event == PORT_HOST_GONE) {
 			decoder_forget(&decoder); /* whoever connects next begins anew */
 		} else if (event == PORT_DATA) {
-			room = decoder_room(&decoder, &size);
-			decoder_filled(&decoder, port_read(&port, room, size));
+			decoder_filled(&decoder, got);
 			handle_all();
 		} else if (decoder_pending(&decoder)) {
-			decoder_give_up(&decoder);
 			answer_error(0, "a frame was cut short: nothing came for 5 seconds");
-			handle_all();
+			give_up_all();
 		}
 	}
 }
@@ -293,6 +283,8 @@ int main(void)
 	boot_mount_all();
 	boot_load_modules();
 	boot_loopback_up();
+	if (boot_has_word("bpfmatrix.hide-btf"))
+		boot_hide_btf();
 	if (boot_has_word("bpfmatrix.shell")) {
 		boot_shell();
 		boot_power_off(NULL);

@@ -61,10 +61,31 @@ static void read_inner(const struct btf *btf, uint32_t type_id, struct map_defin
 	def->inner = (struct inner_definition){inner.type, inner.key_size, inner.value_size, inner.max_entries, inner.map_flags};
 }
 
+/* A member written with __uint(). */
+static void read_number(const char *name, uint32_t number, struct map_definition *def)
+{
+	const struct {
+		const char *name;
+		uint32_t *to;
+	} numbers[] = {
+		{"type", &def->type},
+		{"max_entries", &def->max_entries},
+		{"key_size", &def->key_size},
+		{"value_size", &def->value_size},
+		{"map_flags", &def->map_flags},
+		{"map_extra", &def->map_extra},
+		{"numa_node", &def->numa_node},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (strcmp(name, numbers[i].name) == 0)
+			*numbers[i].to = number;
+}
+
 static void read_member(const struct btf *btf, const char *name, uint32_t type, struct map_definition *def, int depth)
 {
-	uint32_t number = 0;
-	bool is_number = uint_value(btf, type, &number);
+	uint32_t number;
 
 	if (strcmp(name, "key") == 0)
 		type_size(btf, type, &def->key_size);
@@ -72,25 +93,8 @@ static void read_member(const struct btf *btf, const char *name, uint32_t type, 
 		type_size(btf, type, &def->value_size);
 	else if (strcmp(name, "values") == 0)
 		read_inner(btf, type, def, depth);
-	else if (!is_number)
-		return;
-	else if (strcmp(name, "type") == 0)
-		def->type = number;
-	else if (strcmp(name, "max_entries") == 0) {
-		def->max_entries = number;
-		def->has_max_entries = true;
-	} else if (strcmp(name, "key_size") == 0)
-		def->key_size = number;
-	else if (strcmp(name, "value_size") == 0)
-		def->value_size = number;
-	else if (strcmp(name, "map_flags") == 0)
-		def->map_flags = number;
-	else if (strcmp(name, "map_extra") == 0)
-		def->map_extra = number;
-	else if (strcmp(name, "numa_node") == 0) {
-		def->numa_node = number;
-		def->has_numa_node = true;
-	}
+	else if (uint_value(btf, type, &number))
+		read_number(name, number, def);
 }
 
 static void read_definition(const struct btf *btf, const struct btf_type *record, struct map_definition *def, int depth)

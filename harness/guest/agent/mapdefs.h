@@ -10,9 +10,8 @@
 struct map_definition {
 	const char *name; /* lives as long as the BTF */
 	uint32_t offset;  /* of the variable in its section */
-	uint32_t type, key_size, value_size, max_entries, map_flags, numa_node; /* 0 where nothing is declared */
-	uint64_t map_extra;
-	bool has_max_entries, has_numa_node, has_inner;
+	uint32_t type, key_size, value_size, max_entries, map_flags, map_extra, numa_node; /* 0: not declared */
+	bool has_inner;
 	struct inner_definition {
 		uint32_t type, key_size, value_size, max_entries, map_flags;
 	} inner;

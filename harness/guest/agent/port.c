@@ -25,6 +25,9 @@
 #define LOOKS_WITHOUT_DRIVER 1000
 /* A virtio port whose host is not connected reports POLLHUP at once and for ever, so it is polled by sleeping. */
 #define RECONNECT_US 1000
+/* A new host's first bytes can be here before the driver knows that it connected (they come by another queue), so
+ * an answer waits this many times RECONNECT_US before it is dropped. */
+#define RECONNECT_TRIES 300
 
 static bool port_is_ours(const char *entry)
 {
@@ -107,24 +110,21 @@ bool port_open(struct port *p, bool force_serial)
 	return p->fd >= 0;
 }
 
-enum port_event port_wait(const struct port *p, int timeout_ms)
+/* Without a host on the other end a virtio port is "readable" (POLLIN and POLLHUP) and reads nothing; what the host
+ * sent before it left comes first. */
+enum port_event port_receive(const struct port *p, int timeout_ms, void *data, size_t room, size_t *got)
 {
 	struct pollfd wait = {.fd = p->fd, .events = POLLIN};
-	int ready = poll(&wait, 1, timeout_ms);
+	ssize_t count;
 
-	if (ready <= 0)
+	if (poll(&wait, 1, timeout_ms) <= 0)
 		return PORT_SILENT;
-	if (wait.revents & POLLIN)
+	count = read(p->fd, data, room);
+	*got = count > 0 ? (size_t)count : 0;
+	if (count > 0 || (count < 0 && errno == EAGAIN && !(wait.revents & POLLHUP)))
 		return PORT_DATA;
 	usleep(RECONNECT_US);
 	return PORT_HOST_GONE;
-}
-
-size_t port_read(const struct port *p, void *data, size_t room)
-{
-	ssize_t got = read(p->fd, data, room);
-
-	return got > 0 ? (size_t)got : 0;
 }
 
 /* Wait until the port takes bytes again. False when the host is gone. */
@@ -142,6 +142,8 @@ static bool wait_writable(const struct port *p)
 /* Write all of `data`. *begun: whether part of the message is on the wire already. */
 static bool write_all(const struct port *p, const uint8_t *data, size_t length, bool patient, bool *begun)
 {
+	int tries = 0;
+
 	while (length > 0) {
 		ssize_t sent = write(p->fd, data, length);
 
@@ -151,33 +153,29 @@ static bool write_all(const struct port *p, const uint8_t *data, size_t length, 
 			*begun = true;
 		} else if (sent < 0 && errno == EINTR) {
 			continue;
-		} else if (!wait_writable(p) && (*begun || !patient)) {
-			return false; /* the rest would be garbage to whoever connects next */
+		} else if (!wait_writable(p) && (*begun || (!patient && ++tries > RECONNECT_TRIES))) {
+			return false; /* once begun, the rest would be garbage to whoever connects next */
 		}
 	}
 	return true;
 }
 
-static size_t copy_parts(uint8_t *to, const struct iovec *parts, int count)
+static void copy_parts(uint8_t *to, const struct iovec *parts, int count)
 {
-	size_t used = 0;
 	int i;
 
 	for (i = 0; i < count; i++) {
 		if (parts[i].iov_len > 0)
-			memcpy(to + used, parts[i].iov_base, parts[i].iov_len);
-		used += parts[i].iov_len;
+			memcpy(to, parts[i].iov_base, parts[i].iov_len);
+		to += parts[i].iov_len;
 	}
-	return used;
 }
 
-bool port_send(const struct port *p, uint16_t type, uint32_t id, const struct iovec *parts, int count, bool patient)
+/* The header of the whole message; its length. */
+static size_t seal_header(uint8_t header[WIRE_HEADER], uint16_t type, uint32_t id, const struct iovec *parts, int count)
 {
-	static uint8_t small[SMALL_MESSAGE];
-	uint8_t header[WIRE_HEADER];
 	size_t length = 0;
 	uint32_t crc;
-	bool begun = false;
 	int i;
 
 	for (i = 0; i < count; i++)
@@ -187,12 +185,21 @@ bool port_send(const struct port *p, uint16_t type, uint32_t id, const struct io
 	for (i = 0; i < count; i++)
 		crc = wire_crc(crc, parts[i].iov_base, parts[i].iov_len);
 	wire_seal(header, crc);
+	return length;
+}
+
+bool port_send(const struct port *p, uint16_t type, uint32_t id, const struct iovec *parts, int count, bool patient)
+{
+	static uint8_t small[SMALL_MESSAGE];
+	size_t length = seal_header(small, type, id, parts, count);
+	bool begun = false;
+	int i;
+
 	if (length <= SMALL_MESSAGE - WIRE_HEADER) {
-		memcpy(small, header, WIRE_HEADER);
 		copy_parts(small + WIRE_HEADER, parts, count);
 		return write_all(p, small, WIRE_HEADER + length, patient, &begun);
 	}
-	if (!write_all(p, header, WIRE_HEADER, patient, &begun))
+	if (!write_all(p, small, WIRE_HEADER, patient, &begun))
 		return false;
 	for (i = 0; i < count; i++)
 		if (!write_all(p, parts[i].iov_base, parts[i].iov_len, patient, &begun))

@@ -30,18 +30,19 @@ enum {
 };
 
 /* enum bpf_map_type of include/uapi/linux/bpf.h, in its order: the name is the enumerator's without
- * BPF_MAP_TYPE_. arena came with 6.9, insn_array with 6.19; libbpf 1.1 knows the ones up to user_ringbuf. */
+ * BPF_MAP_TYPE_. libbpf 1.1 knows the ones up to cgrp_storage. arena came with 6.9; by the kernels' own BTF, insn_array is
+ * in 6.19 (not in 6.17) and rhash in 7.2 (not in 7.1). */
 static const char *const MAP_TYPES[] = {
 	"unspec", "hash", "array", "prog_array", "perf_event_array", "percpu_hash", "percpu_array", "stack_trace",
 	"cgroup_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "array_of_maps", "hash_of_maps", "devmap", "sockmap",
 	"cpumap", "xskmap", "sockhash", "cgroup_storage", "reuseport_sockarray", "percpu_cgroup_storage", "queue", "stack",
 	"sk_storage", "devmap_hash", "struct_ops", "ringbuf", "inode_storage", "task_storage", "bloom_filter",
-	"user_ringbuf", "cgrp_storage", "arena", "insn_array",
+	"user_ringbuf", "cgrp_storage", "arena", "insn_array", "rhash",
 };
 
 #define MAP_TYPE_COUNT (sizeof(MAP_TYPES) / sizeof(MAP_TYPES[0]))
 
-enum { TYPE_CGRP_STORAGE = 32, TYPE_ARENA = 33, TYPE_INSN_ARRAY = 34 };
+enum { TYPE_ARENA = 33, TYPE_INSN_ARRAY = 34, TYPE_RHASH = 35 };
 
 /* At most this much of the splats found at the start is repeated in every HELLO. */
 #define SPLAT_ROOM (64u << 10)
@@ -67,7 +68,9 @@ static bool map_type_works(unsigned int type)
 	case TYPE_ARENA:
 		return try_create(type, 0, 0, 1, BPF_F_MMAPABLE);
 	case TYPE_INSN_ARRAY:
-		return try_create(type, 4, 16, 1, 0);
+		return try_create(type, 4, 16, 1, 0); /* struct bpf_insn_array_value */
+	case TYPE_RHASH:
+		return try_create(type, 4, 8, 1, BPF_F_NO_PREALLOC) || try_create(type, 4, 8, 1, 0);
 	default:
 		return libbpf_probe_bpf_map_type(type, NULL) == 1;
 	}

@@ -64,7 +64,7 @@ static size_t collect_function(struct raw_object *object, struct raw_program *pr
 
 /* Where a call or a function's address at `offset` leads: section and byte. Offsets are checked by the lookup that
  * follows, which accepts only the beginning of a function. */
-static bool call_target(struct raw_object *object, size_t section, size_t offset, size_t *to_section, size_t *to_offset)
+static void call_target(const struct raw_object *object, size_t section, size_t offset, size_t *to_section, size_t *to_offset)
 {
 	const struct bpf_insn insn = insn_at(&object->sections[section], offset);
 	struct raw_symbol symbol;
@@ -73,15 +73,11 @@ static bool call_target(struct raw_object *object, size_t section, size_t offset
 	if (!find_relocation(object, &object->sections[section], offset, &type, &symbol)) {
 		*to_section = section;
 		*to_offset = offset + ((size_t)(int64_t)insn.imm + 1) * sizeof(insn);
-		return true;
+		return;
 	}
-	if (symbol.elf.st_shndx == SHN_UNDEF)
-		return raw_refuse(object, EOPNOTSUPP, "'%s' is extern: a kfunc needs the kernel's BTF, which this loader does not use",
-				  symbol.name);
 	*to_section = symbol.elf.st_shndx;
 	*to_offset = is_wide(&insn) ? symbol.elf.st_value + (size_t)(int64_t)insn.imm
 				    : symbol.elf.st_value + ((size_t)(int64_t)insn.imm + 1) * sizeof(insn);
-	return true;
 }
 
 /* A 64-bit load whose relocation names a function: its address is taken, for bpf_loop() and the like. */
@@ -95,6 +91,17 @@ static bool takes_function(struct raw_object *object, size_t section, size_t off
 	       object->sections[symbol.elf.st_shndx].kind == SECTION_CODE;
 }
 
+/* Externs are libbpf's to resolve: by the kernel's BTF, /proc/kallsyms or its configuration. */
+static bool is_resolvable(struct raw_object *object, const struct raw_section *section, size_t offset)
+{
+	struct raw_symbol symbol;
+	uint32_t type;
+
+	if (!find_relocation(object, section, offset, &type, &symbol) || symbol.elf.st_shndx != SHN_UNDEF)
+		return true;
+	return raw_refuse(object, EOPNOTSUPP, "'%s' is extern (kfunc, ksym or kconfig), which only libbpf resolves", symbol.name);
+}
+
 static bool collect_callees(struct raw_object *object, struct raw_program *program, size_t which)
 {
 	const struct raw_function function = program->functions[which];
@@ -104,12 +111,14 @@ static bool collect_callees(struct raw_object *object, struct raw_program *progr
 	for (at = function.offset; at < function.offset + function.size; at += sizeof(struct bpf_insn)) {
 		const struct bpf_insn insn = insn_at(section, at);
 
+		if (!is_resolvable(object, section, at))
+			return false;
 		if (is_call(&insn) || (is_wide(&insn) && takes_function(object, function.section, at))) {
-			if (!call_target(object, function.section, at, &to_section, &to_offset) ||
-			    collect_function(object, program, to_section, to_offset) == RAW_MAX_FUNCTIONS)
+			call_target(object, function.section, at, &to_section, &to_offset);
+			if (collect_function(object, program, to_section, to_offset) == RAW_MAX_FUNCTIONS)
 				return false;
 		}
-		at += is_wide(&insn) ? sizeof(insn) : 0;
+		at += is_wide(&insn) ? sizeof(insn) : 0; /* its second half is no instruction */
 	}
 	return true;
 }
@@ -200,8 +209,8 @@ static bool relocate_wide(struct raw_object *object, struct bpf_insn *insn, cons
 	const struct raw_section *target;
 	int fd;
 
-	if (symbol->elf.st_shndx == SHN_UNDEF || symbol->elf.st_shndx >= object->section_count)
-		return raw_refuse(object, EOPNOTSUPP, "'%s' is extern (ksym or kconfig), which only libbpf resolves", symbol->name);
+	if (symbol->elf.st_shndx >= object->section_count)
+		return raw_refuse(object, EINVAL, "'%s' lies in no section", symbol->name);
 	target = &object->sections[symbol->elf.st_shndx];
 	fd = target->kind == SECTION_MAPS ? declared_map_fd(object, symbol->elf.st_value) : target->map_fd;
 	if (fd < 0)
@@ -223,8 +232,7 @@ static bool relocate_insn(struct raw_object *object, struct raw_program *program
 	uint32_t type;
 
 	if (is_call(insn) || address) {
-		if (!call_target(object, f->section, at, &to_section, &to_offset))
-			return false;
+		call_target(object, f->section, at, &to_section, &to_offset);
 		callee = collect_function(object, program, to_section, to_offset);
 		if (callee == RAW_MAX_FUNCTIONS)
 			return false;
@@ -247,9 +255,13 @@ bool raw_relocate(struct raw_object *object, struct raw_program *program)
 	for (i = 0; i < program->function_count; i++) {
 		const struct raw_function *f = &program->functions[i];
 
-		for (at = f->offset; at < f->offset + f->size; at += sizeof(struct bpf_insn))
+		for (at = f->offset; at < f->offset + f->size; at += sizeof(struct bpf_insn)) {
+			bool wide = is_wide(&program->insns[f->start + (at - f->offset) / sizeof(struct bpf_insn)]);
+
 			if (!relocate_insn(object, program, f, at))
 				return false;
+			at += wide ? sizeof(struct bpf_insn) : 0;
+		}
 	}
 	return true;
 }

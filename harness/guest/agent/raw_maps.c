@@ -17,7 +17,7 @@ static int bpf_call(int command, union bpf_attr *attr)
 /* The kernel takes 15 letters, digits, `_` and `.` (bpf_obj_name_cpy()). */
 static void copy_name(char to[BPF_OBJ_NAME_LEN], const char *from)
 {
-	int i;
+	size_t i;
 
 	for (i = 0; i < BPF_OBJ_NAME_LEN - 1 && from[i]; i++)
 		to[i] = isalnum((unsigned char)from[i]) || from[i] == '.' ? from[i] : '_';
@@ -27,7 +27,7 @@ static bool map_failed(struct raw_object *object, const char *name, const char *
 {
 	int error = errno;
 
-	say("raw loader: map '%s': %s: %s\n", name, call, strerrorname_np(error));
+	say("raw loader: map '%s': %s: %s\n", name, call, error_name(error));
 	load_failed(object->job, STAGE_MAP_CREATE, error);
 	return false;
 }
@@ -36,13 +36,15 @@ static bool map_failed(struct raw_object *object, const char *name, const char *
 static int create_inner(const struct map_definition *def)
 {
 	union bpf_attr attr = {0};
+	char name[BPF_OBJ_NAME_LEN];
 
 	attr.map_type = def->inner.type;
 	attr.key_size = def->inner.key_size;
 	attr.value_size = def->inner.value_size;
 	attr.max_entries = def->inner.max_entries;
 	attr.map_flags = def->inner.map_flags;
-	copy_name(attr.map_name, "inner");
+	snprintf(name, sizeof(name), "%.9s.inner", def->name);
+	copy_name(attr.map_name, name);
 	return bpf_call(BPF_MAP_CREATE, &attr);
 }
 

@@ -70,7 +70,7 @@ static bool read_special(struct raw_object *object, const char *name, Elf_Data *
 	if (strcmp(name, ".BTF") == 0) {
 		object->btf = btf__new(data->d_buf, (uint32_t)data->d_size);
 		if (!object->btf)
-			return raw_refuse(object, EINVAL, "the object's BTF is damaged (%s)", strerrorname_np(errno));
+			return raw_refuse(object, EINVAL, "the object's BTF is damaged (%s)", error_name(errno));
 	}
 	if (strcmp(name, ".BTF.ext") == 0) {
 		object->btf_ext = data->d_buf;

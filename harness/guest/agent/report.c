@@ -9,6 +9,13 @@
 static char messages[MESSAGES]; /* .bss: costs nothing until written */
 static size_t messages_used;
 
+const char *error_name(int error)
+{
+	const char *name = error == 524 ? "ENOTSUPP" : strerrorname_np(error);
+
+	return name ? name : "an errno without a name";
+}
+
 void vsay(const char *format, va_list args)
 {
 	size_t room = sizeof(messages) - messages_used;
@@ -69,7 +76,7 @@ static void write_maps(struct load_job *job)
 		if (map + 1 < end && is_retry_of(map + 1, map)) {
 			if (!map[1].error)
 				fixup(job, "map '%s': refused with its BTF key and value types (%s), created without them",
-				      map->name, strerrorname_np(map->error));
+				      map->name, error_name(map->error));
 			continue;
 		}
 		write_map(job, map);

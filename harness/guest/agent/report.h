@@ -26,6 +26,9 @@ enum result_tag {
 
 enum result_status { STATUS_LOADED, STATUS_FAILED, STATUS_TIME_LIMIT, STATUS_SIGNAL };
 
+/* "EINVAL"; 524, which the kernel's map and verifier code lets out although user space has no name for it, is
+ * "ENOTSUPP" (include/linux/errno.h). */
+const char *error_name(int error);
 /* The loader's own messages, at most 256 KiB of them. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vsay(const char *format, va_list args) __attribute__((format(printf, 1, 0)));

@@ -114,41 +114,34 @@ static size_t decoder_align(struct decoder *d)
 	return d->start - before;
 }
 
-static bool complain(struct decoder *d, const char **why, const char *text)
+/* Pass over `count` bytes of something bad; only the first of a run of it is complained of. */
+static enum decoded pass_over(struct decoder *d, size_t count, const char **why, const char *text)
 {
 	bool first = !d->complained;
 
+	d->start += count;
 	d->complained = true;
 	*why = text;
-	return first;
+	return first ? DECODED_COMPLAINT : DECODED_AGAIN;
 }
 
-/* One step: what stands at the start now? DECODED_AGAIN: something bad was passed over, already complained of. */
+/* What stands at the start now? DECODED_AGAIN: something bad was passed over, already complained of. */
 static enum decoded decoder_step(struct decoder *d, struct frame *out, const char **why)
 {
 	const uint8_t *head;
-	uint32_t crc;
 
-	if (decoder_align(d) > 0 && complain(d, why, "bytes that are no frame were skipped"))
-		return DECODED_COMPLAINT;
+	if (decoder_align(d) > 0)
+		return pass_over(d, 0, why, "bytes that are no frame were skipped");
 	if (d->end - d->start < WIRE_HEADER)
 		return DECODED_NOTHING;
 	head = d->data + d->start;
-	out->type = get16(head + 4);
-	out->id = get32(head + 8);
-	out->length = get32(head + 12);
-	out->body = head + WIRE_HEADER;
-	if (out->length > WIRE_MAX_BODY) {
-		d->start += sizeof(MAGIC);
-		return complain(d, why, "a frame's length is over the limit of 64 MiB") ? DECODED_COMPLAINT : DECODED_AGAIN;
-	}
+	*out = (struct frame){get16(head + 4), get32(head + 8), head + WIRE_HEADER, get32(head + 12)};
+	if (out->length > WIRE_MAX_BODY)
+		return pass_over(d, sizeof(MAGIC), why, "a frame's length is over the limit of 64 MiB");
 	if (d->end - d->start - WIRE_HEADER < out->length)
 		return DECODED_NOTHING;
-	crc = wire_crc(wire_crc(0, head, 16), out->body, out->length);
-	if (crc != get32(head + 16)) {
-		d->start += sizeof(MAGIC);
-		return complain(d, why, "a frame's checksum is wrong") ? DECODED_COMPLAINT : DECODED_AGAIN;
-	}
+	if (wire_crc(wire_crc(0, head, 16), out->body, out->length) != get32(head + 16))
+		return pass_over(d, sizeof(MAGIC), why, "a frame's checksum is wrong");
 	d->start += WIRE_HEADER + out->length;
 	d->complained = false;
 	return DECODED_FRAME;
