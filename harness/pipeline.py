@@ -142,12 +142,13 @@ def assemble(
 ) -> Run:
     """A run out of what was measured, kernels oldest first."""
     ordered = sorted(kernels, key=lambda kernel: (_version_of(kernel), kernel.name))
+    libbpf = next((kernel.libbpf for kernel in ordered if kernel.libbpf), "not used")
     return Run(
         id=f"{start.replace(':', '').replace('-', '')}-{secrets.token_hex(3)}",
         start=start,
         end=timestamp(),
         host=f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        tools=tool_versions(compilers) | {"libbpf": each.libbpf for each in ordered if each.libbpf},
+        tools=tool_versions(compilers) | {"libbpf": libbpf},
         kernels=tuple(ordered),
         cases=tuple(results),
         partial=partial,

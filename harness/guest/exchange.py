@@ -40,12 +40,14 @@ class LoadRequest:
     settings: LoadSettings
 
 
-def case_fields(request: LoadRequest, blob: str, btf_blob: str | None) -> list[tuple[int, bytes]]:
-    """The fields of a CASE message. UserError for an unknown capability."""
+def case_fields(
+    request: LoadRequest, bpf_object: tuple[int, bytes], btf_blob: str | None
+) -> list[tuple[int, bytes]]:
+    """The fields of a CASE message, `bpf_object` being field 1 or 10. UserError for an unknown capability."""
     settings = request.settings
     memlock = UNLIMITED if settings.memlock is None else settings.memlock
     fields = [
-        (1, blob.encode()),
+        bpf_object,
         (2, request.program.encode()),
         (3, number(int(settings.loader is Loader.RAW))),
         (4, number(memlock)),

@@ -21,7 +21,8 @@ from harness.guest.snapshot import SnapshotMeta, try_save
 from harness.guest.wire import Message, MessageType
 from harness.model import GuestFacts, Observation, ObservationStatus
 
-_MAX_BLOBS = 32
+_MAX_BLOBS = 8
+_INLINE = 256 << 10
 _PUT_SECONDS = 60.0
 _CONSOLE_TAIL = 4096
 
@@ -66,13 +67,19 @@ class Guest:
         """
         start = time.monotonic()
         try:
-            blob = self._put(request.object_sha256[:32], request.object_path)
+            bpf_object = self._object_field(request)
             btf = self._put_btf()
             deadline = time.monotonic() + request.settings.time_limit_s + grace_s
-            answer = self._port.ask(MessageType.CASE, case_fields(request, blob, btf), deadline)
+            answer = self._port.ask(MessageType.CASE, case_fields(request, bpf_object, btf), deadline)
             return observation_of(answer, round((time.monotonic() - start) * 1e6))
         except GuestFailure as failure:
             return self._lost(failure, start)
+
+    def _object_field(self, request: LoadRequest) -> tuple[int, bytes]:
+        """A small object goes with its request; one with many programs is stored once for all of them."""
+        if request.object_path.stat().st_size <= _INLINE:
+            return 10, request.object_path.read_bytes()
+        return 1, self._put(request.object_sha256[:32], request.object_path).encode()
 
     def _put_btf(self) -> str | None:
         btf = self.assets.btf

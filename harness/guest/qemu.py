@@ -21,10 +21,11 @@ from harness.guest.qmp import Monitor
 
 # What the kernel is told. oops=panic and panic=-1 with QEMU's -no-reboot turn a dying kernel into a process
 # that ends, which the host sees at once. Nothing here may change what the verifier does (no mitigations=).
-# cryptomgr.notests: the self tests of the ciphers cost 0.4 s of an emulated boot (measured on 6.12).
+# cryptomgr.notests: the self tests of the ciphers cost 0.4 s of an emulated boot (measured on 6.12). no5lvl:
+# QEMU offers five levels of page tables, and every level costs an emulated guest a load on each TLB miss.
 BASE_APPEND = (
     *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "rdinit=/init"),
-    "cryptomgr.notests",
+    *("cryptomgr.notests", "no5lvl"),
 )
 
 

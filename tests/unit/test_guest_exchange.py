@@ -74,11 +74,11 @@ def test_case_fields_state_every_limit():
     settings = LoadSettings(
         Loader.RAW, memlock=4096, capabilities=("CAP_BPF",), time_limit_s=1.5, log_bytes=777
     )
-    fields = dict(case_fields(LoadRequest(Path("x"), "0", "prog", settings), "blob", "btf"))
+    fields = dict(case_fields(LoadRequest(Path("x"), "0", "prog", settings), (1, b"blob"), "btf"))
     as_number = {tag: int.from_bytes(value, "little") for tag, value in fields.items()}
     assert (fields[1], fields[2], fields[8]) == (b"blob", b"prog", b"btf")
     assert [as_number[tag] for tag in (3, 4, 5, 6, 7)] == [1, 4096, 1 << 39, 1500, 777]
-    default = dict(case_fields(LoadRequest(Path("x"), "0", "prog", LoadSettings()), "blob", None))
+    default = dict(case_fields(LoadRequest(Path("x"), "0", "prog", LoadSettings()), (10, b"bytes"), None))
     assert int.from_bytes(default[4], "little") == UNLIMITED
     assert 8 not in default
 

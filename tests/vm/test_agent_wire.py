@@ -312,6 +312,7 @@ def test_a_body_that_does_not_add_up_is_an_error_of_that_request(agent):
         (MessageType.DROP, [(1, b".")], "a blob's name"),
         (MessageType.CASE, [(1, b"nosuch"), (2, b"fine")], "PUT it first"),
         (MessageType.CASE, [(1, b"plain")], "field 2"),
+        (MessageType.CASE, [(10, bytes((1 << 20) + 1)), (2, b"fine")], "PUT as a blob"),
         (MessageType.CASE, [(1, b"plain"), (2, b"fine"), (3, number(2))], "0 libbpf, 1 raw"),
         (MessageType.CASE, [(1, b"plain"), (2, b"fine"), (3, number(0))], "numbers 4, 5, 6, 7 and 9"),
         (MessageType.WARM, [(2, b"nosuch")], "PUT it first"),

@@ -18,7 +18,6 @@
 #define RESULT_ROOM (40u << 20) /* the largest log, 16 MiB, and room for the rest; pages appear when written */
 #define KEEP_RESIDENT (256u << 10)
 #define KILL_PATIENCE_MS 5000
-#define HEAP_TOUCHED (128u << 10)
 #define PINS "/sys/fs/bpf"
 /* Shared with the child, which finds its request here and writes its fields; those are believed only as far as
  * they add up. */
@@ -39,11 +38,17 @@ bool case_init(void)
 {
 	sigset_t child;
 
+	uint8_t *object;
+
 	shared = mmap(NULL, RESULT_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	object = mmap(NULL, INLINE_OBJECT_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
-	return shared != MAP_FAILED && pipe2(start_pipe, O_CLOEXEC) == 0;
+	if (shared == MAP_FAILED || object == MAP_FAILED)
+		return false;
+	shared->request.inline_object = object;
+	return pipe2(start_pipe, O_CLOEXEC) == 0;
 }
 
 struct case_request *case_request(void)
@@ -67,28 +72,6 @@ static uint32_t log_bound(uint64_t asked)
 	return asked > UINT32_MAX >> 8 ? UINT32_MAX >> 8 : (uint32_t)asked;
 }
 
-/* Under emulation a page fault costs 10 µs and more, and after a fork every page is one. Those that nearly every
- * case needs are touched while nobody waits. */
-static void touch_pages(char *log)
-{
-	extern const char __executable_start[], etext[];
-	volatile char stack[16 << 10];
-	volatile const char *code;
-	char *heap = malloc(HEAP_TOUCHED);
-	size_t at;
-
-	for (code = __executable_start; code < etext; code += 4096)
-		(void)*code;
-	for (at = 0; heap && at < HEAP_TOUCHED; at += 4096)
-		((volatile char *)heap)[at] = 0;
-	free(heap);
-	for (at = 0; at < sizeof(stack); at += 4096)
-		stack[at] = 0;
-	for (at = 0; at < 4 * 4096; at += 4096)
-		((volatile uint8_t *)shared)[at] = ((volatile uint8_t *)shared)[at];
-	((volatile char *)log)[0] = 0;
-}
-
 static void child_main(void)
 {
 	static struct load_job job; /* zero, and too large for a stack */
@@ -98,8 +81,6 @@ static void child_main(void)
 	job.request = request;
 	job.out = &shared->fields;
 	job.trace.statistics_log = bpfcalls_log_buffer(STATISTICS_LOG);
-	if (job.trace.statistics_log)
-		touch_pages(job.trace.statistics_log);
 	if (read(start_pipe[0], &go, 1) != 1)
 		_exit(1);
 	job.trace.full_log_bound = log_bound(request->log_bytes);

@@ -31,6 +31,15 @@ void *load_map_file(const char *path, size_t *size)
 	return data == MAP_FAILED ? NULL : data;
 }
 
+void *load_object_bytes(const struct case_request *request, size_t *size)
+{
+	if (request->object[0])
+		return load_map_file(request->object, size);
+	*size = request->inline_size;
+	errno = EINVAL;
+	return *size > 0 ? request->inline_object : NULL;
+}
+
 void load_failed(struct load_job *job, enum load_stage stage, int error)
 {
 	job->loaded = false;
@@ -61,7 +70,7 @@ static struct bpf_object *open_object(struct load_job *job)
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "obj");
 	struct bpf_object *object;
 	size_t size = 0;
-	void *data = load_map_file(job->request->object, &size);
+	void *data = load_object_bytes(job->request, &size);
 
 	if (job->request->btf[0])
 		opts.btf_custom_path = job->request->btf;

@@ -99,7 +99,7 @@ static void run_steps(struct raw_object *object)
 	struct program_kind kind = {0};
 	struct raw_symbol entry;
 	size_t size = 0;
-	void *data = load_map_file(job->request->object, &size);
+	void *data = load_object_bytes(job->request, &size);
 
 	if (!data) {
 		raw_refuse(object, errno, "the object cannot be read");

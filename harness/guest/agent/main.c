@@ -31,6 +31,7 @@ enum {
 	CASE_LOG_BYTES,
 	CASE_BTF,
 	CASE_FULL_LOG_MAX,
+	CASE_BYTES,
 };
 
 static struct port port;
@@ -124,9 +125,25 @@ static const char *read_blob(const struct frame *frame, uint16_t tag, bool neede
 	return NULL;
 }
 
+/* The object: bytes that came along, or a blob. */
+static const char *read_object(const struct frame *frame, struct case_request *request)
+{
+	const uint8_t *bytes;
+	size_t length;
+
+	if (!field_find(frame, CASE_BYTES, &bytes, &length))
+		return read_blob(frame, CASE_OBJECT, true, request->object);
+	if (length > INLINE_OBJECT_MAX)
+		return "an object of more than 1 MiB is PUT as a blob first";
+	memcpy(request->inline_object, bytes, length);
+	request->inline_size = length;
+	request->object[0] = 0;
+	return NULL;
+}
+
 static const char *read_case(const struct frame *frame, struct case_request *request)
 {
-	const char *wrong = read_blob(frame, CASE_OBJECT, true, request->object);
+	const char *wrong = read_object(frame, request);
 
 	if (!wrong)
 		wrong = read_blob(frame, CASE_BTF, false, request->btf);
