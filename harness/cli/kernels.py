@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import click
 from tabulate import tabulate
 
 from harness.catalog.kernels import DebianSource, KernelSpec, load_kernels
-from harness.errors import HarnessError, UserError
-from harness.kernels.store import KernelStore, Usage
+from harness.errors import HarnessError
+from harness.kernels.store import KernelStore, Usage, folder_bytes
 from harness.options import Choice, wanted_kernels
 from harness.paths import cache_dir, project_root
 from harness.progress import RunProgress
 
+# Built from sources and kernels, and built again when needed.
+_DERIVED = ("agent", "guest", "objects", "vmlinux")
 _MIB = 1 << 20
 _EPILOG = """\b
 Examples:
@@ -111,16 +114,14 @@ def add(*, name: str, image: Path, modules: Path | None) -> int:
 
 
 @kernels.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def prune(*, yes: bool) -> int:
-    """Empty the cache of kernels (those added by hand too) and saved guests."""
-    store = KernelStore()
-    added = sorted({entry.kernel.name for entry in store.usage() if entry.registered})
-    if (
-        added
-        and not yes
-        and not click.confirm(f"This drops kernels added by hand too: {', '.join(added)}. Go on?")
-    ):
-        raise UserError("nothing was dropped", hint="bpfmatrix kernels prune --yes")
-    click.echo(f"freed {store.prune() / _MIB:.0f} MiB")
+def prune() -> int:
+    """Empty the cache: kernels (those added by hand too), saved guests, and what was built for them.
+
+    The files a kernel was added from stay where they are. Not to be run beside a run, which needs the cache.
+    """
+    freed = KernelStore().prune()
+    for name in _DERIVED:
+        freed += folder_bytes(cache_dir() / name)
+        shutil.rmtree(cache_dir() / name, ignore_errors=True)
+    click.echo(f"freed {freed / _MIB:.0f} MiB")
     return 0

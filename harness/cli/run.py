@@ -17,7 +17,7 @@ from harness.catalog.programs import load_programs
 from harness.cli.common import COMMAND, exit_status, takes_choice
 from harness.errors import UserError
 from harness.keyword import Matcher, compile_keyword
-from harness.model import Case, Program, Run
+from harness.model import Case, Program, ProgramKind, Run
 from harness.options import Choice, obtain, usable_folder, wanted_kernels
 from harness.paths import project_root
 from harness.progress import RunProgress
@@ -74,7 +74,8 @@ def run(
     matches = compile_keyword(keyword)
     specs = wanted_kernels(choice)
     sources = load_programs(programs or (project_root() / "programs",))
-    compilers = find_compilers(choice.clang)
+    all_compiled = all(program.kind is ProgramKind.OBJECT for program in sources)
+    compilers = () if all_compiled and not choice.clang else find_compilers(choice.clang)
     _refuse_empty(specs, sources, matches, keyword)
     out = usable_folder(choice.out)
     with RunProgress() as progress:

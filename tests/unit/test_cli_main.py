@@ -241,6 +241,15 @@ def test_kernels_list(project: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert str(project / "cache") in out
 
 
+def test_prune_leaves_nothing_of_what_was_built(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("agent", "guest", "objects", "snapshots"):
+        (project / "cache" / name).mkdir(parents=True)
+        (project / "cache" / name / "file").write_bytes(bytes(1 << 20))
+    assert main(["kernels", "prune"]) == 0
+    assert capsys.readouterr().out == "freed 4 MiB\n"
+    assert not [path for path in (project / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
 @pytest.mark.usefixtures("project")
 def test_prune_of_an_empty_cache(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kernels", "prune"]) == 0
