@@ -365,7 +365,10 @@ class GuestFacts:
     config: frozenset[str] = frozenset()  # CONFIG_… that are y or m, as far as known
 
     def has(self, need: str) -> bool:
-        """Whether a `needs` word of a manifest holds: `btf`, `map_type.X`, `config.X`, or `!` of one."""
+        """Whether a `needs` word of a manifest holds.
+
+        `btf`, `map_type.X`, `config.X`, `libbpf.1.4` (that version or a newer one), or `!` of one.
+        """
         if need.startswith("!"):
             return not self.has(need[1:])
         kind, _, name = need.partition(".")
@@ -373,7 +376,14 @@ class GuestFacts:
             return name in self.map_types
         if kind == "config":
             return name.removeprefix("CONFIG_") in self.config
+        if kind == "libbpf":
+            return self.libbpf_version >= tuple(int(part) for part in name.split("."))
         return kind == "btf" and self.has_btf
+
+    @property
+    def libbpf_version(self) -> tuple[int, ...]:
+        """The loader's version as numbers, `(1, 1)` for "v1.1"."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.libbpf))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ def test_hello_becomes_facts_that_answer_needs():
         facts.has(need) for need in ("btf", "map_type.ringbuf", "config.CONFIG_BPF_JIT", "!map_type.arena")
     )
     assert not facts.has("config.BPF_LSM")
+    assert facts.has("libbpf.1.1")
+    assert facts.has("!libbpf.1.10")
 
 
 def test_names_of_numbers():
