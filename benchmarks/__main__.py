@@ -25,8 +25,8 @@ from harness.pipeline import timestamp, tool_versions
 REPEATS = 3
 _HEADER = """# Benchmarks
 
-Made by `make bench` (`python -m benchmarks --write docs/benchmarks.md`). Compare the ratios of one run, not
-the seconds of two machines: all four ways run one after the other on the same machine, over the same
+Printed by `make bench`; this file is what `python -m benchmarks --write docs/benchmarks.md` wrote. Compare the
+ratios of one run, not the seconds of two machines: all four ways run one after the other on the same machine, over the same
 {cases} objects.
 
 * (a) `vng --run K --exec`, host root, `bpftool prog load` for each object: what one does by hand
