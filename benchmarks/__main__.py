@@ -25,9 +25,9 @@ from harness.pipeline import timestamp, tool_versions
 REPEATS = 3
 _HEADER = """# Benchmarks
 
-Printed by `make bench`; this file is what `python -m benchmarks --write docs/benchmarks.md` wrote. Compare the
-ratios of one run, not the seconds of two machines: all four ways run one after the other on the same machine, over the same
-{cases} objects.
+Printed by `make bench`; this file is what `python -m benchmarks --write docs/benchmarks.md` wrote. Compare
+the ratios of one run, not the seconds of two machines: all four ways run one after the other on the same
+machine, over the same {cases} objects.
 
 * (a) `vng --run K --exec`, host root, `bpftool prog load` for each object: what one does by hand
 * (b) bare QEMU with the same platform and kernel and an init that does nothing: the floor of a boot
