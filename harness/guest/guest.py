@@ -24,7 +24,7 @@ from harness.model import GuestFacts, Observation, ObservationStatus
 _MAX_BLOBS = 8
 _INLINE = 256 << 10
 _PUT_SECONDS = 60.0
-_CONSOLE_TAIL = 4096
+_CONSOLE_TAIL = 16384  # a panic with its backtraces
 
 
 class Guest:
