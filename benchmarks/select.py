@@ -7,36 +7,11 @@ from harness.catalog.kernels import KernelSpec, load_kernels, select
 from harness.catalog.programs import load_programs
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
-from harness.model import BuiltObject, CaseResult, Kernel, KernelRun, Loader
+from harness.model import BuiltObject, Kernel, Loader
 from harness.paths import project_root
-from harness.pipeline import PlannedCase, RunOptions, build_cases
+from harness.pipeline import PlannedCase, RunOptions, Silent, build_cases
 
 VARIANTS = 100
-
-
-class Quiet:
-    """A progress nobody watches."""
-
-    def fetching(self, kernel: str, text: str) -> None:
-        """Ignore it."""
-
-    def building(self, done: int, total: int) -> None:
-        """Ignore it."""
-
-    def planned(self, total: int) -> None:
-        """Ignore it."""
-
-    def booting(self, kernel: str) -> None:
-        """Ignore it."""
-
-    def ready(self, kernel: KernelRun) -> None:
-        """Ignore it."""
-
-    def kernel_failed(self, kernel: str, reason: str) -> None:
-        """Ignore it."""
-
-    def case_done(self, result: CaseResult) -> None:
-        """Ignore it."""
 
 
 def default_specs() -> tuple[KernelSpec, ...]:
@@ -54,7 +29,7 @@ def chosen_cases(name: str) -> tuple[Kernel, tuple[PlannedCase, ...]]:
     kernel = KernelStore().ensure(spec)
     programs = load_programs([project_root() / "programs"])
     options = RunOptions((kernel,), programs, find_compilers(()), guest=GuestOptions(accel=AccelChoice.TCG))
-    fit = [planned for planned in build_cases(options, Quiet()) if _fits(planned)]
+    fit = [planned for planned in build_cases(options, Silent()) if _fits(planned)]
     step = max(1, len(fit) // VARIANTS)
     return kernel, tuple(fit[::step][:VARIANTS])
 

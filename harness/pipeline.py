@@ -64,6 +64,31 @@ class Progress(Protocol):
         """One case is judged."""
 
 
+class Silent:
+    """A progress nobody watches."""
+
+    def fetching(self, kernel: str, text: str) -> None:
+        """Ignore it."""
+
+    def building(self, done: int, total: int) -> None:
+        """Ignore it."""
+
+    def planned(self, total: int) -> None:
+        """Ignore it."""
+
+    def booting(self, kernel: str) -> None:
+        """Ignore it."""
+
+    def ready(self, kernel: KernelRun) -> None:
+        """Ignore it."""
+
+    def kernel_failed(self, kernel: str, reason: str) -> None:
+        """Ignore it."""
+
+    def case_done(self, result: CaseResult) -> None:
+        """Ignore it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Everything a run depends on. `missing` names kernels that could not be had, with the reason."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import pipeline
 from harness.execute import KernelSession
 from harness.guest.options import GuestOptions
-from harness.model import BuildFailure, BuiltObject, Case, CaseResult, Compiler, Kernel, KernelRun, Program
+from harness.model import BuildFailure, BuiltObject, Case, Compiler, Kernel, KernelRun, Program
 
 
 class Guests:
@@ -89,7 +89,7 @@ class Workshop:
             programs=(program,),
             compilers=tuple(self._compilers if compilers is None else compilers),
         )
-        return pipeline.build_cases(options, Silent())
+        return pipeline.build_cases(options, pipeline.Silent())
 
 
 def _same(left: Case, right: Case) -> bool:
@@ -98,28 +98,3 @@ def _same(left: Case, right: Case) -> bool:
         right.kernel,
         right.compiler,
     )
-
-
-class Silent:
-    """A `pipeline.Progress` that says nothing: pytest reports the tests itself."""
-
-    def fetching(self, kernel: str, text: str) -> None:
-        """Ignore it."""
-
-    def building(self, done: int, total: int) -> None:
-        """Ignore it."""
-
-    def planned(self, total: int) -> None:
-        """Ignore it."""
-
-    def booting(self, kernel: str) -> None:
-        """Ignore it."""
-
-    def ready(self, kernel: KernelRun) -> None:
-        """Ignore it."""
-
-    def kernel_failed(self, kernel: str, reason: str) -> None:
-        """Ignore it."""
-
-    def case_done(self, result: CaseResult) -> None:
-        """Ignore it."""
