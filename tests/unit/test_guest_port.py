@@ -11,13 +11,20 @@ from harness.guest.port import Port
 from harness.guest.wire import Decoder, Message, MessageType, encode, number
 
 
+PEERS = []
+
+
 @pytest.fixture
 def lines():
     pairs = [socket.socketpair(), socket.socketpair()]
     yield pairs
-    for pair in pairs:
-        for end in pair:
-            end.close()
+    for ours, _ in pairs:
+        ours.close()  # its peer's thread, if there is one, reads the end and stops
+    for thread in PEERS:
+        thread.join(5)
+    PEERS.clear()
+    for _, theirs in pairs:
+        theirs.close()
 
 
 def serve(sock, answer):
@@ -31,6 +38,7 @@ def serve(sock, answer):
 
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()
+    PEERS.append(thread)
 
 
 def soon():
