@@ -10,7 +10,6 @@ from harness.guest.errors import GuestConfused, GuestGone, GuestSilent
 from harness.guest.port import Port
 from harness.guest.wire import Decoder, Message, MessageType, encode, number
 
-
 PEERS = []
 
 
