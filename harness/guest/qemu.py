@@ -23,9 +23,10 @@ from harness.guest.qmp import Monitor
 # that ends, which the host sees at once. Nothing here may change what the verifier does (no mitigations=).
 # cryptomgr.notests: the self tests of the ciphers cost 0.4 s of an emulated boot (measured on 6.12). no5lvl:
 # QEMU offers five levels of page tables, and every level costs an emulated guest a load on each TLB miss.
+# tsc=reliable: no watchdog that compares the clock with another one and could doubt it after a restore.
 BASE_APPEND = (
     *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "rdinit=/init"),
-    *("cryptomgr.notests", "no5lvl"),
+    *("cryptomgr.notests", "no5lvl", "tsc=reliable"),
 )
 
 
