@@ -1,4 +1,4 @@
-"""Domain types shared by every room. Imports nothing of ours.
+"""Domain types shared by every room. Imports nothing of ours but the types of a scenario.
 
 Frozen, slotted dataclasses and string enums only: a value made here can be hashed, compared, sent to
 another process and written to a run file without surprises. Dicts exist only at the YAML/JSON edge.
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+
+from harness.scenario import Behaviour, Check, CheckResult, Step, StepResult
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _COMPARISON = re.compile(r"\s*(>=|<=|==|>|<|=)?\s*v?(\d+(?:\.\d+){0,2})\s*")
@@ -204,6 +206,8 @@ class LoadSettings:
     capabilities: tuple[str, ...] | None = None  # "CAP_BPF", …; None = all
     time_limit_s: float = 30.0
     log_bytes: int = 1 << 20  # bound of the full verifier log
+    cpus: int | None = None  # processors of the guest, None = the kernel's entry
+    disposable: bool = False  # the case leaves the guest unusable: it is thrown away afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,7 @@ class Expected:
     message: str | None = None  # regular expression, searched in verifier log and loader log
     unmeasured: bool = False  # written from documented history, nobody ran it yet
     why: str = ""
+    behaviour: Behaviour | None = None  # of an accepted program with checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +243,8 @@ class Variant:
     settings: LoadSettings = LoadSettings()
     bpf_program: str | None = None  # the program inside the object; None = its only one
     slow: bool = False  # deliberately exhausts a limit of the verifier
+    scenario: tuple[Step, ...] = ()  # what is done after opening the object; empty: it is only loaded
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +345,7 @@ class Observation:
     wall_us: int = 0  # host side, from request to answer
     note: str = ""  # who ended the case, for crash and hang
     kernel_has_btf: bool | None = None  # whether the loader had any BTF of the kernel, own or external
+    steps: tuple[StepResult, ...] = ()  # of a scenario, as far as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +436,9 @@ class CaseResult:
     object_sha256: str | None = None
     slow: bool = False
     reason: str = ""  # why it did not run, or why the outcome is not as expected
+    scenario: tuple[Step, ...] = ()
+    behaviour: Behaviour | None = None
+    checks: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
