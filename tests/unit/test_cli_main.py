@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +262,10 @@ def test_prune_of_an_empty_cache(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_kernel_that_failed_makes_status_3(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, run_of(row(), kernels=(kernel_run(), kernel_run("6.1", problem="no guest"))))
     assert main(["run"]) == 3
+
+
+def test_a_missing_python_package_is_told_in_words() -> None:
+    program = "import sys; sys.modules['virtme_ng'] = None; from harness.cli import main; sys.exit(main())"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("bpfmatrix: the Python package 'virtme_ng' is missing\n  next: ")

@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,16 @@ def test_shown_on_a_pipe_as_plain_lines(tmp_path: Path) -> None:
     assert "5.10: starting its guest\n" in out
     assert " ready in " in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(("words", "answer"), [("uname -r", "5.10."), ("", "reboot: Power down")])
+def test_a_shell_without_a_terminal_takes_its_input_and_ends(words: str, answer: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "bpfmatrix", "shell", "5.10"],
+        input=words,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert answer in done.stdout
