@@ -1,4 +1,4 @@
-"""Domain types shared by every room. Imports nothing of ours but the types of a scenario.
+"""Domain types shared by every room. Imports nothing of ours but the types of a scenario and of advice.
 
 Frozen, slotted dataclasses and string enums only: a value made here can be hashed, compared, sent to
 another process and written to a run file without surprises. Dicts exist only at the YAML/JSON edge.
@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from harness.advice import Advice
 from harness.scenario import Behaviour, Check, CheckResult, Step, StepResult
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
@@ -261,6 +262,7 @@ class Program:
     claim: str = ""
     expectations: tuple[Expectation, ...] = ()
     origin: Origin | None = None  # the manifest
+    advice: Advice | None = None
 
     @property
     def has_manifest(self) -> bool:
@@ -451,6 +453,7 @@ class ProgramInfo:
     pitfall: str = ""
     note: str = ""
     claim: str = ""
+    advice: Advice | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,15 @@ def described(run: Run, programs: Iterable[Program], command: Sequence[str]) -> 
 def _info(program: Program) -> ProgramInfo:
     path, root = program.path.resolve(), project_root().resolve()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return ProgramInfo(program.name, str(shown), program.title, program.pitfall, program.note, program.claim)
+    return ProgramInfo(
+        program.name,
+        str(shown),
+        program.title,
+        program.pitfall,
+        program.note,
+        program.claim,
+        program.advice,
+    )
 
 
 def number(things: Sequence[object], word: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from harness.catalog.advice import read_advice
 from harness.catalog.expectations import check_reachable, read_expectations
 from harness.catalog.schemacheck import suggest
 from harness.catalog.selection import Values, check_when, same, selects
@@ -50,6 +51,7 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
         claim=_line(document.data["claim"]),
         expectations=expectations,
         origin=document.origin(),
+        advice=read_advice(document, axes, variants),
     )
 
 

@@ -24,6 +24,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.record.advicecodec import advice_from_json, advice_to_json
 
 Json = dict[str, Any]
 
@@ -48,7 +49,21 @@ def kernel_to_json(kernel: KernelRun) -> Json:
 
 def program_to_json(program: ProgramInfo) -> Json:
     """Return an item of `programs`."""
-    return asdict(program)
+    return {
+        "name": program.name,
+        "path": program.path,
+        "title": program.title,
+        "pitfall": program.pitfall,
+        "note": program.note,
+        "claim": program.claim,
+        "advice": advice_to_json(program.advice),
+    }
+
+
+def program_from_json(raw: Mapping[str, Any]) -> ProgramInfo:
+    """Rebuild it; a file of an older version has no advice."""
+    known = _known(ProgramInfo, raw)
+    return ProgramInfo(**known | {"advice": advice_from_json(raw.get("advice"))})
 
 
 def case_to_json(case: CaseResult) -> Json:
@@ -128,7 +143,7 @@ def run_from_json(raw: Mapping[str, Any]) -> Run:
         kernels=tuple(KernelRun(**_known(KernelRun, item)) for item in raw["kernels"]),
         cases=tuple(case_from_json(item) for item in raw["cases"]),
         partial=head["partial"],
-        programs=tuple(ProgramInfo(**_known(ProgramInfo, item)) for item in raw.get("programs", ())),
+        programs=tuple(program_from_json(item) for item in raw.get("programs", ())),
         command=head.get("command", ""),
     )
 
