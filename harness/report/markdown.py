@@ -45,13 +45,13 @@ def _head(matrix: Matrix) -> str:
     if run.partial:
         lines.append("**The run was interrupted: what is here is valid, more was planned.**")
     if run.command:
-        lines.append(f"Made by {_code(run.command)}.")
+        lines.append(f"Made by {code(run.command)}.")
     summary = tabulate(
         [[words, number] for words, number in counts(matrix)], headers=["", "number"], tablefmt="github"
     )
     kernels = tabulate(
         [
-            [escape(k.title), escape(k.release), escape(package(k)), _code(k.sha256[:12]), escape(started(k))]
+            [escape(k.title), escape(k.release), escape(package(k)), code(k.sha256[:12]), escape(started(k))]
             for k in matrix.kernels
         ],
         headers=["kernel", "release", "source", "image SHA-256", "guest"],
@@ -76,9 +76,9 @@ def _group(group: Group, matrix: Matrix, notes: _Notes) -> str:
     lines = [f"## {escape(group.heading)}"]
     if info.claim:
         lines.append(f"> {escape(info.claim, 1000)}" + (f" ({escape(info.note)})" if info.note else ""))
-    lines.append(f"Program: {_link(info.path) if info.path else _code(info.name)}")
+    lines.append(f"Program: {link(info.path) if info.path else code(info.name)}")
     used: dict[int, str] = {}
-    table = [[_code(row.label), *(_cell(cell, notes, used) for cell in row.cells)] for row in group.rows]
+    table = [[code(row.label), *(_cell(cell, notes, used) for cell in row.cells)] for row in group.rows]
     headers = ["variant", *(escape(kernel.title) for kernel in matrix.kernels)]
     lines.append(tabulate(table, headers=headers, tablefmt="github", disable_numparse=True))
     if used:
@@ -109,7 +109,7 @@ def _differences(row: Row) -> str:
         if cell.bad and cell.case:
             wanted = f" (expected {describe_expected(cell.case.expected)})" if cell.case.expected else ""
             why = escape(cell.why) or f"{cell.outcome.value}{wanted}"
-            lines.append(f"- ≠ {_code(row.label)} on {escape(cell.kernel.title)}: {why}")
+            lines.append(f"- ≠ {code(row.label)} on {escape(cell.kernel.title)}: {why}")
     return "\n".join(lines)
 
 
@@ -126,16 +126,17 @@ def _causes(notes: _Notes) -> str:
     return "\n\n".join(lines)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Set as code; backticks and bars inside cannot end it or the table cell."""
     shown = one_line(text, 300).replace("`", "'").replace("|", "¦")
     return f"`{shown}`" if shown else "–"
 
 
-def _link(path: str) -> str:
+def link(path: str) -> str:
+    """Link a file of the project from a document in a folder of its top; a path outside is only named."""
     target = one_line(path, 500).replace("\\", "/")
     safe = re.sub(
         r"[^A-Za-z0-9._/+-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), target
     )
     outside = safe.startswith(("/", "..")) or ":" in target
-    return _code(path) if outside else f"[{_code(path)}](../{safe})"
+    return code(path) if outside else f"[{code(path)}](../{safe})"

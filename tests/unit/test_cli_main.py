@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_report_prints_or_writes(
     from harness.record.runfile import write  # noqa: PLC0415 - only this test makes a run file
 
     monkeypatch.chdir(tmp_path)
-    write(run_of(rejected()), Path("run.json"))
+    write(run_of(replace(rejected(), pitfall="N01")), Path("run.json"))
     assert main(["report", "run.json", "--format", form]) == 0
     printed = capsys.readouterr().out
     assert "1024-raw" in printed
