@@ -51,8 +51,8 @@ class Outcome(StrEnum):
     """A case measured against its expectation.
 
     `unexpected`: the verdict (accept/reject) differs. `changed`: same verdict, but another stage,
-    errno or message. `no_expectation`: measured, nothing to compare with. `crash`, `hang`, `splat`
-    and `not_run` never count as the expected answer.
+    errno or message. `no_expectation`: measured, nothing to compare with. `flaky`: repeated, and not always
+    the same answer. `crash`, `hang`, `splat`, `flaky` and `not_run` never count as the expected answer.
     """
 
     AS_EXPECTED = "as_expected"
@@ -62,6 +62,7 @@ class Outcome(StrEnum):
     CRASH = "crash"
     HANG = "hang"
     SPLAT = "splat"
+    FLAKY = "flaky"
     NOT_RUN = "not_run"
 
 
@@ -462,6 +463,12 @@ class CaseResult:
     scenario: tuple[Step, ...] = ()
     behaviour: Behaviour | None = None
     checks: tuple[CheckResult, ...] = ()
+    answers: tuple[str, ...] = ()  # of a flaky case: what each run gave, in order
+
+    @property
+    def flaky(self) -> bool:
+        """Whether runs of this case differed in verdict, stage, errno or behaviour."""
+        return self.outcome is Outcome.FLAKY
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,3 +497,4 @@ class Run:
     partial: bool = False  # interrupted: what is here is valid, more was planned
     programs: tuple[ProgramInfo, ...] = ()
     command: str = ""  # the command line that made the run
+    repeat: int = 1  # how often each case was run, in a fresh guest each time
