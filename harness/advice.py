@@ -30,7 +30,7 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class NoteClaim:
     """One thing a note says, true on a kernel where all clauses hold and false where one does not."""
 
     says: str
@@ -44,7 +44,7 @@ class Advice:
     `wrong` and `right` are conditions on the axes; `right` lists candidates, the preferred one first.
     """
 
-    claims: tuple[Claim, ...]
+    claims: tuple[NoteClaim, ...]
     wrong: Mapping[str, tuple[str | int | bool, ...]] | None = None
     right: tuple[Mapping[str, tuple[str | int | bool, ...]], ...] = ()
     figures: bool = False  # instructions processed and verification time tell something here

@@ -52,8 +52,8 @@ class Outcome(StrEnum):
     """A case measured against its expectation.
 
     `unexpected`: the verdict (accept/reject) differs. `changed`: same verdict, but another stage,
-    errno or message. `no_expectation`: measured, nothing to compare with. `crash`, `hang`, `splat`
-    and `not_run` never count as the expected answer.
+    errno or message. `no_expectation`: measured, nothing to compare with. `flaky`: repeated, and not always
+    the same answer. `crash`, `hang`, `splat`, `flaky` and `not_run` never count as the expected answer.
     """
 
     AS_EXPECTED = "as_expected"
@@ -63,6 +63,7 @@ class Outcome(StrEnum):
     CRASH = "crash"
     HANG = "hang"
     SPLAT = "splat"
+    FLAKY = "flaky"
     NOT_RUN = "not_run"
 
 
@@ -235,6 +236,27 @@ class Expectation:
     origin: Origin
 
 
+class ClaimKind(StrEnum):
+    """What a claim is matched on, and whether it must match; the values are a manifest's keys."""
+
+    INSNS = "insns"  # the disassembly holds it
+    LACKS = "lacks"  # the disassembly does not
+    BTF = "btf"  # the object's types hold it
+    LACKS_BTF = "lacks_btf"  # they do not
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a variant's object must hold (or not) for its answer to mean what the manifest says."""
+
+    kind: ClaimKind
+    pattern: str  # regular expression, `^` and `$` match at lines
+    origin: Origin
+    function: str | None = None  # match in this function's instructions only
+    times: int | None = None  # exactly so many matches; None = one or more
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One point of a program's axes; `name` is what stands in the brackets of a case id."""
@@ -246,6 +268,7 @@ class Variant:
     slow: bool = False  # deliberately exhausts a limit of the verifier
     scenario: tuple[Step, ...] = ()  # what is done after opening the object; empty: it is only loaded
     checks: tuple[Check, ...] = ()
+    claims: tuple[Claim, ...] = ()  # what its object must hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +314,7 @@ class BuildFailure:
     source: str = ""
     compiler: Compiler | None = None
     errno: str | None = None
+    no_answer: bool = False  # the object is not what its manifest claims: whatever follows means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +465,12 @@ class CaseResult:
     scenario: tuple[Step, ...] = ()
     behaviour: Behaviour | None = None
     checks: tuple[CheckResult, ...] = ()
+    answers: tuple[str, ...] = ()  # of a flaky case: what each run gave, in order
+
+    @property
+    def flaky(self) -> bool:
+        """Whether runs of this case differed in verdict, stage, errno or behaviour."""
+        return self.outcome is Outcome.FLAKY
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,3 +500,4 @@ class Run:
     partial: bool = False  # interrupted: what is here is valid, more was planned
     programs: tuple[ProgramInfo, ...] = ()
     command: str = ""  # the command line that made the run
+    repeat: int = 1  # how often each case was run, in a fresh guest each time

@@ -17,6 +17,7 @@ _OUTCOMES = (
     (Outcome.CRASH, "crashed"),
     (Outcome.HANG, "hung"),
     (Outcome.SPLAT, "splat"),
+    (Outcome.FLAKY, "flaky"),
     (Outcome.NOT_RUN, "not run"),
     (Outcome.NO_EXPECTATION, "without expectation"),
 )
@@ -30,7 +31,9 @@ def summary(run: Run) -> Iterator[str]:
         cases = [case for case in run.cases if case.kernel == kernel.name]
         yield f"{kernel.name:<{width}}  {_state(kernel)}: {_counts(cases)}"
     partial = " (interrupted: more was planned)" if run.partial else ""
-    yield f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}: {_counts(run.cases)}{partial}"
+    times = f", {run.repeat} times each" if run.repeat > 1 else ""
+    head = f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}{times}"
+    yield f"{head}: {_counts(run.cases)}{partial}"
 
 
 def next_command(run: Run, pytest: Sequence[str] | None = None) -> str | None:

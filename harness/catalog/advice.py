@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from harness.advice import Advice, Answer, Claim, Clause
+from harness.advice import Advice, Answer, Clause, NoteClaim
 from harness.catalog.selection import Value, Values, check_when, selects
 from harness.catalog.yamlfile import Document, NodePath
 from harness.errors import UserError
@@ -28,7 +28,7 @@ def read_advice(document: Document, axes: Mapping[str, Values], variants: Sequen
     if data is None:
         return None
     claims = tuple(
-        Claim(
+        NoteClaim(
             says=" ".join(claim["says"].split()),
             clauses=tuple(
                 _clause(document, ("advice", "claims", index, "holds_when", place), clause, axes, variants)

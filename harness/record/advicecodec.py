@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from harness.advice import Advice, Answer, Claim, Clause
+from harness.advice import Advice, Answer, Clause, NoteClaim
 
 Json = dict[str, Any]
 Condition = Mapping[str, tuple[str | int | bool, ...]]
@@ -33,7 +33,7 @@ def advice_from_json(raw: Mapping[str, Any] | None) -> Advice | None:
         return None
     return Advice(
         claims=tuple(
-            Claim(claim["says"], tuple(_clause_from_json(clause) for clause in claim["holds_when"]))
+            NoteClaim(claim["says"], tuple(_clause_from_json(clause) for clause in claim["holds_when"]))
             for claim in raw["claims"]
         ),
         wrong=_when_from_json(raw["wrong"]) if raw["wrong"] is not None else None,

@@ -39,6 +39,7 @@ def run_to_json(run: Run) -> Json:
         "tools": dict(run.tools),
         "partial": run.partial,
         "command": run.command,
+        "repeat": run.repeat,
     }
 
 
@@ -84,6 +85,8 @@ def case_to_json(case: CaseResult) -> Json:
         "abnormal": _value(case.verdict.abnormal),
         "outcome": case.outcome.value,
         "reason": case.reason,
+        "flaky": case.flaky,
+        "answers": list(case.answers),
         "expected": _expected_to_json(case.expected),
         "insns_processed": seen.insns_processed if seen else None,
         "kernel_time_us": seen.kernel_time_us if seen else None,
@@ -128,6 +131,7 @@ def case_from_json(raw: Mapping[str, Any]) -> CaseResult:
         slow=raw["slow"],
         reason=raw["reason"],
         build_log=raw["log"] if seen is None else "",
+        answers=tuple(raw.get("answers", ())),
     )
 
 
@@ -145,6 +149,7 @@ def run_from_json(raw: Mapping[str, Any]) -> Run:
         partial=head["partial"],
         programs=tuple(program_from_json(item) for item in raw.get("programs", ())),
         command=head.get("command", ""),
+        repeat=head.get("repeat", 1),
     )
 
 

@@ -30,7 +30,7 @@ _PAGE_BUDGET = 5_700_000
 _CELL_BYTES = 830
 _SMALLEST_BUDGET = 500_000
 _ESCAPED = 1.06  # growth of a log by escaping and marking
-_FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.NO_EXPECTATION: "?"}
+_FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.FLAKY: "~", Outcome.NO_EXPECTATION: "?"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 
 from tabulate import tabulate
 
-from harness.report.matrix import SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row
+from harness.report.matrix import SIGNS, SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row
 from harness.report.summary import counts, package, started
 from harness.verdict.causes import cause_by_id
 from harness.verdict.expect import describe_expected
@@ -67,7 +67,8 @@ def _legend() -> str:
     return (
         f"{marks}. A rejection names the stage (map = map creation) and the errno; the small number is the "
         "cause. **Bold with ≠** is another verdict than expected, **bold with ≈** the expected verdict with "
-        "another stage, errno or message; ? is measured without an expectation."
+        "another stage, errno or message, **bold with ~** a case repeated that did not always answer alike; "
+        "? is measured without an expectation."
     )
 
 
@@ -93,7 +94,7 @@ def _cell(cell: Cell, notes: _Notes, used: dict[int, str]) -> str:
     text = escape(cell.text)
     cause = cell.case.verdict.cause if cell.case else None
     if cell.bad:
-        text = f"**{text} {'≈' if cell.outcome.value == 'changed' else '≠'}**"
+        text = f"**{text} {SIGNS.get(cell.outcome, '≠')}**"
     elif cell.outcome.value == "no_expectation":
         text += " ?"
     if cause and cell.mark is Mark.REJECT:
@@ -109,7 +110,9 @@ def _differences(row: Row) -> str:
         if cell.bad and cell.case:
             wanted = f" (expected {describe_expected(cell.case.expected)})" if cell.case.expected else ""
             why = escape(cell.why) or f"{cell.outcome.value}{wanted}"
-            lines.append(f"- ≠ {code(row.label)} on {escape(cell.kernel.title)}: {why}")
+            lines.append(
+                f"- {SIGNS.get(cell.outcome, '≠')} {code(row.label)} on {escape(cell.kernel.title)}: {why}"
+            )
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.advice import Answer, Claim, Clause
+from harness.advice import Answer, Clause, NoteClaim
 from harness.model import CaseResult, KernelRun, KernelVersion, Outcome, VerdictKind, VersionRange
 from harness.scenario import Behaviour
 
@@ -32,7 +32,7 @@ class KernelRuling:
 class ClaimRuling:
     """A claim measured on every kernel of a run, oldest first."""
 
-    claim: Claim
+    claim: NoteClaim
     kernels: tuple[KernelRuling, ...]
 
     def on(self, ruling: Ruling) -> tuple[KernelRuling, ...]:
@@ -57,12 +57,12 @@ class ClaimRuling:
         return "; ".join(parts)
 
 
-def rule(claim: Claim, kernels: Sequence[KernelRun], cases: Sequence[CaseResult]) -> ClaimRuling:
+def rule(claim: NoteClaim, kernels: Sequence[KernelRun], cases: Sequence[CaseResult]) -> ClaimRuling:
     """Judge a claim by the cases of its own program, kernel by kernel."""
     return ClaimRuling(claim, tuple(_on_kernel(claim, kernel, cases) for kernel in kernels))
 
 
-def _on_kernel(claim: Claim, kernel: KernelRun, cases: Sequence[CaseResult]) -> KernelRuling:
+def _on_kernel(claim: NoteClaim, kernel: KernelRun, cases: Sequence[CaseResult]) -> KernelRuling:
     """Rule on one kernel.
 
     One clause that fails refutes; a clause nothing was measured for leaves it open. The cases given back are

@@ -102,6 +102,7 @@ cases = st.builds(
     object_sha256=st.none() | text,
     slow=st.booleans(),
     reason=text,
+    answers=st.lists(text, max_size=2).map(tuple),
 ).map(lambda case: dataclasses.replace(case, build_log="") if case.observation else case)
 
 
@@ -131,6 +132,7 @@ def test_a_run_comes_back_as_it_went(
         partial=True,
         programs=(ProgramInfo("p", "p.bpf.c.j2", claim="c"),),
         command="bpfmatrix run",
+        repeat=3,
     )
     write(run, path)
     assert read(path) == run

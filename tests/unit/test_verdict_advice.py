@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 from plugin_support import kernel_run, row, run_of
 
-from harness.advice import Advice, Answer, Claim, Clause
+from harness.advice import Advice, Answer, Clause, NoteClaim
 from harness.catalog.manifest import read_manifest
 from harness.catalog.programs import load_programs
 from harness.errors import UserError
@@ -45,12 +45,12 @@ def clause(answer: Answer, *forms: str, **more: object) -> Clause:
     return replace(Clause(when, answer), **more)  # type: ignore[arg-type]
 
 
-def rulings(claim: Claim, *cases: CaseResult) -> list[Ruling]:
+def rulings(claim: NoteClaim, *cases: CaseResult) -> list[Ruling]:
     return [each.ruling for each in rule(claim, (OLD, NEW), cases).kernels]
 
 
 def test_all_clauses_must_hold() -> None:
-    claim = Claim("a is refused, b is not", (clause(Answer.REJECT, "a"), clause(Answer.ACCEPT, "b")))
+    claim = NoteClaim("a is refused, b is not", (clause(Answer.REJECT, "a"), clause(Answer.ACCEPT, "b")))
     cases = [case("a", "5.10", REJECT), case("b", "5.10", ACCEPT)]
     cases += [case("a", "7.3", ACCEPT), case("b", "7.3", ACCEPT)]
     ruled = rule(claim, (OLD, NEW), cases)
@@ -60,7 +60,7 @@ def test_all_clauses_must_hold() -> None:
 
 
 def test_what_was_not_measured_decides_nothing() -> None:
-    claim = Claim("a is refused", (clause(Answer.REJECT, "a"),))
+    claim = NoteClaim("a is refused", (clause(Answer.REJECT, "a"),))
     assert rulings(claim, case("a", "5.10", Verdict(VerdictKind.NONE))) == [Ruling.UNDECIDED] * 2
     crashed = replace(REJECT, abnormal=Outcome.CRASH)
     assert rulings(claim, case("a", "5.10", crashed))[0] is Ruling.UNDECIDED
@@ -68,18 +68,18 @@ def test_what_was_not_measured_decides_nothing() -> None:
 
 
 def test_a_clause_that_fails_refutes_even_beside_one_not_measured() -> None:
-    claim = Claim("both", (clause(Answer.REJECT, "a"), clause(Answer.REJECT, "b")))
+    claim = NoteClaim("both", (clause(Answer.REJECT, "a"), clause(Answer.REJECT, "b")))
     assert rulings(claim, case("a", "5.10", ACCEPT))[0] is Ruling.REFUTED
     assert rulings(claim, case("a", "5.10", REJECT))[0] is Ruling.UNDECIDED
 
 
 def test_a_clause_of_other_kernels_leaves_a_claim_open() -> None:
-    claim = Claim("before 5.2", (clause(Answer.REJECT, "a", kernels="<5.2"),))
+    claim = NoteClaim("before 5.2", (clause(Answer.REJECT, "a", kernels="<5.2"),))
     assert rulings(claim, case("a", "5.10", ACCEPT), case("a", "7.3", ACCEPT)) == [Ruling.UNDECIDED] * 2
 
 
 def test_some_is_enough_when_it_says_so() -> None:
-    claim = Claim("some", (clause(Answer.REJECT, some=True),))
+    claim = NoteClaim("some", (clause(Answer.REJECT, some=True),))
     assert rulings(claim, case("a", "5.10", REJECT), case("b", "5.10", ACCEPT))[0] is Ruling.CONFIRMED
     assert rulings(claim, case("a", "5.10", ACCEPT), case("b", "5.10", ACCEPT))[0] is Ruling.REFUTED
 
@@ -114,7 +114,7 @@ def test_a_form_is_recommended_only_where_it_works_on_every_kernel_measured() ->
 
 def advised_run() -> tuple[CaseResult, Advice]:
     advice = Advice(
-        (Claim("Form <a> is refused.", (clause(Answer.REJECT, "a"),)),),
+        (NoteClaim("Form <a> is refused.", (clause(Answer.REJECT, "a"),)),),
         wrong=MappingProxyType({"form": ("a",)}),
         right=(MappingProxyType({"form": ("b",)}),),
         figures=True,

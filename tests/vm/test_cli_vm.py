@@ -57,6 +57,19 @@ def test_a_program_on_the_oldest_and_the_newest(tmp_path: Path, newest: Any) -> 
     assert data["run"]["command"].startswith("bpfmatrix run --kernel 5.10")
 
 
+def test_repeated_in_fresh_guests_the_answers_agree(tmp_path: Path) -> None:
+    command = Command(
+        "bpfmatrix", "run", "--kernel", "5.10", "--repeat", "3", "--out", str(tmp_path), "-k", "4096-raw"
+    )
+    status, out = command.finish()
+    assert status == 0, out
+    assert out.count("ready in") == 3
+    assert "1 case on 1 kernel, 3 times each: " in out
+    data = run_file(tmp_path)
+    assert data["run"]["repeat"] == 3
+    assert [(case["flaky"], case["answers"]) for case in data["cases"]] == [(False, [])]
+
+
 def test_a_foreign_object_gets_a_row_per_program(tmp_path: Path) -> None:
     source = tmp_path / "mine.bpf.c"
     source.write_text(OBJECT_SOURCE)
