@@ -207,7 +207,7 @@ READ = "{read: g, as: g}"
         ("{set: x}", "a value has one type, here no type; types: u8"),
         ("{set: x, u32: 1, u64: 2}", "a value has one type, here u32 and u64 at once"),
         ("{set: x, u32: 1, fact: tgid}", "set takes one of: a typed value, value, fact"),
-        ("{set: x, u33: 1}", "unknown type 'u33'; "),
+        ("{set: x, u33: 1}", "'u33' does not belong to set; did you mean 'u32'? its keys: fact, u8"),
         ("{set: x, u8: 256}", "256 does not fit u8"),
         ("{set: x, u8: one}", "'one' is no whole number"),
         ("{set: x, text: abc, size: 2}", "the text has 3 bytes, size is 2"),
