@@ -83,7 +83,7 @@ NUMBERS: dict[StepOp, tuple[str, ...]] = {
 }
 
 # What a trigger counts beyond the common two, in the wire's order.
-TRIGGER_NUMBERS: dict[str, tuple[str, ...]] = {}
+TRIGGER_NUMBERS: dict[str, tuple[str, ...]] = {"move_context": ("signal",)}
 
 
 def number_names(step: Step) -> tuple[str, ...]:
