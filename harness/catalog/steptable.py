@@ -83,9 +83,9 @@ TRIGGERS: Mapping[str, tuple[Parameter, ...]] = {
     "tcp": (Parameter("port", "8080", 1, 65535),),
     "udp": (Parameter("port", "8080", 1, 65535), Parameter("payload", "hello")),
     "getppid": (),
-    "cgroup_enter": (Parameter("name"),),
+    "cgroup_enter": (Parameter("name"), Parameter("controller", "")),
     "nested": (Parameter("depth", "1", 0, 1000),),
-    "move_context": (Parameter("rounds", "1", 1, _MANY),),
+    "move_context": (Parameter("rounds", "1", 1, _MANY), Parameter("how", "")),  # move (the default) or swap
     "user_function": (Parameter("n", "1", 0, (1 << 63) - 1),),
     "concurrent": (
         Parameter("map"),
