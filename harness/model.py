@@ -239,6 +239,27 @@ class Expectation:
     origin: Origin
 
 
+class ClaimKind(StrEnum):
+    """What a claim is matched on, and whether it must match; the values are a manifest's keys."""
+
+    INSNS = "insns"  # the disassembly holds it
+    LACKS = "lacks"  # the disassembly does not
+    BTF = "btf"  # the object's types hold it
+    LACKS_BTF = "lacks_btf"  # they do not
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a variant's object must hold (or not) for its answer to mean what the manifest says."""
+
+    kind: ClaimKind
+    pattern: str  # regular expression, `^` and `$` match at lines
+    origin: Origin
+    function: str | None = None  # match in this function's instructions only
+    times: int | None = None  # exactly so many matches; None = one or more
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One point of a program's axes; `name` is what stands in the brackets of a case id."""
@@ -250,6 +271,7 @@ class Variant:
     slow: bool = False  # deliberately exhausts a limit of the verifier
     scenario: tuple[Step, ...] = ()  # what is done after opening the object; empty: it is only loaded
     checks: tuple[Check, ...] = ()
+    claims: tuple[Claim, ...] = ()  # what its object must hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +316,7 @@ class BuildFailure:
     source: str = ""
     compiler: Compiler | None = None
     errno: str | None = None
+    no_answer: bool = False  # the object is not what its manifest claims: whatever follows means nothing
 
 
 @dataclass(frozen=True, slots=True)

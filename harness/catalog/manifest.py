@@ -16,6 +16,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from harness.catalog.claims import with_claims
 from harness.catalog.expectations import check_reachable, read_expectations
 from harness.catalog.schemacheck import suggest
 from harness.catalog.selection import Values, check_when, same, selects
@@ -36,7 +37,7 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
     document = load(manifest, load_schema("program"))
     axes = _axes(document)
     _check_variables(document, axes, template)
-    variants = _variants(document, axes)
+    variants = with_claims(document, axes, _variants(document, axes))
     expectations = read_expectations(document, axes)
     check_reachable(document, variants, expectations)
     return Program(

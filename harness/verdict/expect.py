@@ -18,6 +18,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.verdict.causes import LACKS_CLAIM
 from harness.verdict.text import one_line
 
 _SEARCHED = 1 << 18  # characters of each log a message pattern is searched in, from the end
@@ -52,6 +53,8 @@ def judge(
     if verdict.abnormal is not None:
         wanted = f", expected {describe_expected(expected)}" if expected else ""
         return verdict.abnormal, one_line(f"{verdict.abnormal.value}: {verdict.message}{wanted}", 400)
+    if verdict.cause == LACKS_CLAIM:
+        return Outcome.UNEXPECTED, one_line(verdict.message, 400)
     if verdict.kind is VerdictKind.NONE:
         return Outcome.NOT_RUN, verdict.message or "not run"
     if expected is None:
