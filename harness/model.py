@@ -198,6 +198,11 @@ class Compiler:
     path: Path
     version: str
 
+    @property
+    def major(self) -> int:
+        """The first number of the version, 19 of "19.1.7"."""
+        return int(self.version.partition(".")[0])
+
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:

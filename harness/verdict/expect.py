@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.model import (
     BuildFailure,
+    Compiler,
     Expectation,
     Expected,
     GuestFacts,
@@ -27,15 +28,20 @@ _SEARCHED = 1 << 18  # characters of each log a message pattern is searched in, 
 
 
 def expected_for(
-    program: Program, variant: Variant, version: KernelVersion, facts: GuestFacts | None
+    program: Program,
+    variant: Variant,
+    version: KernelVersion,
+    facts: GuestFacts | None,
+    compiler: Compiler | None = None,
 ) -> Expected | None:
     """Return the first of the program's expectations whose conditions all hold, None if there is none.
 
-    `facts` is None where no guest told them (a kernel that did not boot); an entry that `needs` something
-    is passed over then, as nobody knows whether it holds.
+    `facts` is None where no guest told them (a kernel that did not boot), `compiler` for an object nobody
+    here compiled; an entry that `needs` something of either is passed over then, as nobody knows whether
+    it holds.
     """
     for entry in program.expectations:
-        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts):
+        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts, compiler):
             return entry.expected
     return None
 
@@ -132,8 +138,15 @@ def _same(left: str | int | bool, right: str | int | bool) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
-def _met(entry: Expectation, facts: GuestFacts | None) -> bool:
-    return not entry.needs or (facts is not None and all(facts.has(need) for need in entry.needs))
+def _met(entry: Expectation, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
+    return all(_holds(need, facts, compiler) for need in entry.needs)
+
+
+def _holds(need: str, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
+    kind, _, major = need.removeprefix("!").partition(".")
+    if kind == "clang":
+        return compiler is not None and (compiler.major >= int(major)) is not need.startswith("!")
+    return facts is not None and facts.has(need)
 
 
 def _said(pattern: str, verdict: Verdict, seen: Observation | BuildFailure | str | None) -> bool:
