@@ -274,7 +274,7 @@ def test_steps_that_cannot_follow_each_other(
     ("check", "words"),
     [
         ("{value: gg, equals: 1}", "no step gives a result called 'gg'; did you mean 'g'? results: g, t, ev"),
-        ("{value: t, equals: 1}", "t has no value of its own; its parts: t.done, t.failed, t.errno"),
+        ("{value: t, equals: 1}", "t has no value of its own; its parts: t.done, t.failed, t.child, t.errno"),
         (
             "{value: ev.recods, equals: 1}",
             "ev has no part 'recods'; did you mean 'ev.records'? parts: records",
