@@ -44,8 +44,8 @@ SYMBOLS: Mapping[Mark, str] = {
 }
 WORDS: Mapping[Mark, str] = {
     Mark.ACCEPT: "accepted",
-    Mark.BEHAVES: "accepted, and behaves when run",
-    Mark.MISBEHAVES: "accepted, but misbehaves when run",
+    Mark.BEHAVES: "accepted and behaves",
+    Mark.MISBEHAVES: "accepted but misbehaves",
     Mark.REJECT: "rejected",
     Mark.CRASH: "the kernel or the guest died",
     Mark.HANG: "time limit passed",

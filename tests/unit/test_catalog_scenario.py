@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,21 @@ import pytest
 from harness import scenario as scenario_module
 from harness.catalog.packets import PACKETS, checksum, packet
 from harness.catalog.programs import load_programs
-from harness.catalog.steptable import ACTIONS, TARGETS, TRIGGERS
+from harness.catalog.steptable import ACTIONS, TARGETS, TRIGGERS, USER_FUNCTIONS, VALUE_TYPES
 from harness.errors import UserError
 from harness.model import Expected, Program, VerdictKind
-from harness.scenario import Behaviour, Check, CheckKind, Step, StepOp
+from harness.paths import project_root
+from harness.scenario import (
+    FACTS,
+    MORE_NUMBERS,
+    NUMBERS,
+    SURROUNDINGS,
+    Behaviour,
+    Check,
+    CheckKind,
+    Step,
+    StepOp,
+)
 
 HEAD = "title: T\nclaim: C\naxes:\n  n: [1, 20]\n  way: [here, there]\n"
 
@@ -405,6 +417,27 @@ def test_tcp4_byte_by_byte() -> None:
         "45 00 00 2d 00 01 40 00 40 06 26 c8 0a 00 00 01 0a 00 00 02 9c 40 00 50"
     )
     assert packet("tcp4").endswith(b"hello")
+
+
+def documented() -> str:
+    return (project_root(Path(__file__).parent) / "docs" / "scenarios.md").read_text()
+
+
+def test_the_manifest_in_the_documentation_is_accepted(pitfall: Callable[..., Program]) -> None:
+    program = pitfall(documented().split("```yaml\n")[1].split("```")[0])
+    assert [len(variant.scenario) for variant in program.variants] == [5, 4, 5, 4]
+    assert all(len(variant.checks) == 4 for variant in program.variants)
+    assert program.expectations[0].expected.behaviour is Behaviour.MISBEHAVES
+
+
+def test_the_documentation_has_every_word() -> None:
+    text = documented()
+    words = [*ACTIONS, *TRIGGERS, *TARGETS, *FACTS, *SURROUNDINGS, *PACKETS, *VALUE_TYPES, *USER_FUNCTIONS]
+    words += [parameter.name for parameters in TRIGGERS.values() for parameter in parameters]
+    words += [key for action in ACTIONS.values() for key in (*action.required, *action.optional)]
+    words += [name for names in (*NUMBERS.values(), *MORE_NUMBERS.values()) for name in names]
+    missing = [word for word in words if not re.search(rf"`[^`]*\b{word}\b[^`]*`", text)]
+    assert missing == []
 
 
 def test_the_tables_name_what_the_agent_has() -> None:

@@ -150,7 +150,7 @@ def test_html_lists_checks_and_steps() -> None:
     assert "<li>✓ <code>x</code> expected 1</li>" in page
     assert "<code>attach p to kprobe:a zero at the end</code>" in page
     assert "ENOENT: a zero at the end (it may fail)" in page
-    assert '<li class="not-reached"><code>read rest</code> not reached</li>' in page
+    assert '<li class="not-reached"><code>read rest</code>: not reached</li>' in page
 
 
 @pytest.mark.parametrize("fmt", ["markdown", "html", "csv", "junit"])
