@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.model import (
     BuildFailure,
@@ -19,7 +20,7 @@ from harness.model import (
     VerdictKind,
 )
 from harness.scenario import Behaviour, CheckResult
-from harness.verdict.behaviour import behaviour_of, failed_words
+from harness.verdict.behaviour import behaviour_of, concerns, failed_words
 from harness.verdict.text import one_line
 
 _SEARCHED = 1 << 18  # characters of each log a message pattern is searched in, from the end
@@ -31,12 +32,20 @@ def expected_for(
     """Return the first of the program's expectations whose conditions all hold, None if there is none.
 
     `facts` is None where no guest told them (a kernel that did not boot); an entry that `needs` something
-    is passed over then, as nobody knows whether it holds.
+    is passed over then, as nobody knows whether it holds. Who is accepted and checked is expected to
+    behave, where the manifest does not say otherwise.
     """
     for entry in program.expectations:
         if version in entry.kernels and _covers(entry, variant) and _met(entry, facts):
-            return entry.expected
+            return _with_behaviour(entry.expected, variant, version)
     return None
+
+
+def _with_behaviour(expected: Expected, variant: Variant, version: KernelVersion) -> Expected:
+    checked = any(concerns(check, version) for check in variant.checks)
+    if expected.verdict is not VerdictKind.ACCEPT or expected.behaviour is not None or not checked:
+        return expected
+    return replace(expected, behaviour=Behaviour.BEHAVES)
 
 
 def judge(
