@@ -37,7 +37,7 @@ def measure(
 ) -> tuple[CheckResult, ...]:
     """Judge the checks that concern this kernel; those with a range of kernels do not without a version."""
     named = Results(scenario, results)
-    return tuple(_judged(check, named) for check in checks if _concerns(check, version))
+    return tuple(_judged(check, named) for check in checks if concerns(check, version))
 
 
 def behaviour_of(checks: Sequence[CheckResult]) -> Behaviour | None:
@@ -78,7 +78,8 @@ def kept(result: StepResult) -> StepResult:
     return replace(result, values=tuple(values), omitted=result.omitted + left_out)
 
 
-def _concerns(check: Check, version: KernelVersion | None) -> bool:
+def concerns(check: Check, version: KernelVersion | None) -> bool:
+    """Whether the check asserts anything on a kernel of this version."""
     if check.kernels == "*":
         return True
     return version is not None and version in VersionRange.parse(check.kernels)

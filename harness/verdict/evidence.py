@@ -54,7 +54,7 @@ def of_observation(
     if settings and settings.capabilities is not None:
         facts.add("capabilities_reduced")
     if observation.stage in _STEP_STAGES:
-        reasons.append(_step_line(observation, scenario))
+        reasons.append(_step_said(observation, scenario))
     text = "\n".join([*reasons, _loader_words(observation.loader_log)])
     return Evidence(observation.stage, observation.errno, text, frozenset(facts))
 
@@ -71,8 +71,8 @@ def failed_map(observation: Observation) -> MapCreated | None:
 
 def message_of_observation(observation: Observation, scenario: Sequence[Step] = ()) -> str:
     """Say in one line what decided: the verifier's reason, the refused map, the step, or the loader."""
-    if observation.stage in _STEP_STAGES and (said := _step_line(observation, scenario)):
-        return one_line(said)
+    if observation.stage in _STEP_STAGES and (said := _step_said(observation, scenario)):
+        return one_line("; ".join(said.split("\n")))
     if observation.stage is Stage.LOAD and (reason := parse(observation.verifier_log).reason):
         return reason
     if observation.stage is Stage.BTF_LOAD and (reason := btf_reason(observation.verifier_log)):
@@ -103,15 +103,15 @@ def failed_step(observation: Observation) -> StepResult | None:
     return last if last is not None and last.errno else None
 
 
-def _step_line(observation: Observation, scenario: Sequence[Step]) -> str:
-    """Say which step failed and in whose words: `step 3, attach p to kprobe:x: no such symbol`."""
+def _step_said(observation: Observation, scenario: Sequence[Step]) -> str:
+    """Say which step failed, and in whose words: `step 3, attach p to kprobe:x: …`, then libbpf's lines."""
     failed = failed_step(observation)
     if failed is None:
         return ""
     known = 0 <= failed.index < len(scenario)
     what = f", {step_words(scenario[failed.index])}" if known else ""
-    said = failed.message or _loader_line(observation.loader_log) or failed.errno
-    return f"step {failed.index + 1}{what}: {one_line(said or '')}"
+    said = failed.message or _loader_line(observation.loader_log) or failed.errno or ""
+    return f"step {failed.index + 1}{what}: {said}"
 
 
 def _loader_words(log: str) -> str:

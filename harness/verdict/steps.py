@@ -36,7 +36,7 @@ def result_words(step: Step, result: StepResult) -> str:
 
 def numbers_of(step: Step | None, result: StepResult) -> dict[str, int]:
     """Name the numbers of a result; those nobody has a name for are called by their place."""
-    names = number_names(step) if step is not None else ()
+    names = number_names(step.op, step.name) if step is not None else ()
     return {
         names[index] if index < len(names) else str(index): number
         for index, number in enumerate(result.numbers)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import scenario as scenario_module
 from harness.catalog.packets import PACKETS, checksum, packet
 from harness.catalog.programs import load_programs
 from harness.catalog.steptable import ACTIONS, TARGETS, TRIGGERS
@@ -65,7 +66,10 @@ def test_every_step_becomes_what_the_wire_needs(pitfall: Callable[..., Program])
                 "{perf: m}",
                 "{detach: p}",
                 "{env: no_btf}",
-                "{preflight: , as: pre}",
+                "{env: small_memlock, bytes: 4096}",
+                "{preflight: , as: pre, needs: [libbpf=1.4, no_btf]}",
+                "{trigger: cgroup_enter, name: pod1, controllers: [cpu]}",
+                "{trigger: move_context, rounds: 3, how: swap}",
             )
         )
     )
@@ -73,7 +77,7 @@ def test_every_step_becomes_what_the_wire_needs(pitfall: Callable[..., Program])
         Step(StepOp.SET, "target", value=b"\x07\0\0\0"),
         Step(StepOp.SET, "me", fact="tgid"),
         Step(StepOp.SET, "name", value=b"ab\0\0\0\x50"),
-        Step(StepOp.LOAD),
+        Step(StepOp.LOAD, time_limit_s=30.0),
         Step(StepOp.ATTACH, "p", args=("kprobe:do_x",)),
         Step(StepOp.TRIGGER, "mkdirat", args=("/tmp/y",), count=3),
         Step(StepOp.TRIGGER, "execve", args=("a", "", "3")),
@@ -87,9 +91,12 @@ def test_every_step_becomes_what_the_wire_needs(pitfall: Callable[..., Program])
         Step(StepOp.PERF, "m"),
         Step(StepOp.DETACH, "p"),
         Step(StepOp.ENV, "no_btf"),
-        Step(StepOp.PREFLIGHT, label="pre"),
+        Step(StepOp.ENV, "small_memlock", args=("4096",)),
+        Step(StepOp.PREFLIGHT, label="pre", args=("libbpf=1.4", "no_btf")),
+        Step(StepOp.TRIGGER, "cgroup_enter", args=("pod1", "cpu")),
+        Step(StepOp.TRIGGER, "move_context", args=("3", "swap")),
     )
-    assert [step.line for step in steps] == list(range(4, 22))
+    assert [step.line for step in steps] == list(range(4, 4 + len(steps)))
 
 
 def test_texts_are_templates_of_the_variant(pitfall: Callable[..., Program]) -> None:
@@ -201,7 +208,13 @@ READ = "{read: g, as: g}"
         ("{trigger: execve, argv: ls}", "argv: expected a list of one or more texts"),
         ("{trigger: fork, times: 0}", "times: 0 is not from 1 to 1000000"),
         ("{trigger: fork, times: many}", "times: 'many' is no whole number"),
-        ("{trigger: tcp, port: 65536}", "port: 65536 is not from 1 to 65535"),
+        ("{trigger: tcp, port: 65536}", "port: 65536 is not from 0 to 65535"),
+        ("{trigger: mkdirat, path: /etc/x}", "path: '/etc/x'; expected a path below /tmp"),
+        ("{trigger: unlink, path: /tmp/../x}", "expected a path below /tmp"),
+        ("{trigger: move_context, how: fly}", "how: 'fly'; expected move or swap"),
+        ("{trigger: cgroup_enter, name: a/b}", "name: 'a/b'; expected one word"),
+        ("{env: no_btf, bytes: 3}", "bytes belongs to small_memlock, not to no_btf"),
+        ("{preflight: , needs: [magic]}", "needs: 'magic'; expected libbpf=N.N"),
         ("{fact: tgidd, as: x}", "unknown fact 'tgidd'; did you mean 'tgid'? facts: tgid"),
         ("{set: x, fact: tgidd}", "unknown fact 'tgidd'; did you mean 'tgid'?"),
         ("{set: x}", "a value has one type, here no type; types: u8"),
@@ -394,7 +407,10 @@ def test_tcp4_byte_by_byte() -> None:
     assert packet("tcp4").endswith(b"hello")
 
 
+def test_the_tables_name_what_the_agent_has() -> None:
+    assert set(TRIGGERS) == set(scenario_module.TRIGGERS)
+    assert set(TARGETS) == set(scenario_module.ATTACH_TARGETS)
+
+
 def test_every_op_has_an_action() -> None:
     assert {action.op for action in ACTIONS.values()} == set(StepOp)
-    assert "uprobe_ret" in TARGETS
-    assert "hang" in TRIGGERS
