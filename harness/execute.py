@@ -26,6 +26,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.scenario import IRREVERSIBLE, Step, StepOp
 from harness.verdict.behaviour import behaviour_of, kept, measure
 from harness.verdict.classify import interpret, interpret_failure
 from harness.verdict.expect import expected_for, judge
@@ -42,6 +43,7 @@ class KernelSession:
         self._facts: GuestFacts | None = None
         self._broken: str | None = None
         self._used = False
+        self._cpus = kernel.cpus  # of the guest that runs, or of the next
         self.kernel_run = describe_kernel(kernel)
 
     def __enter__(self) -> Self:
@@ -88,7 +90,7 @@ class KernelSession:
         """
         try:
             facts = self.facts
-            expected = expected_for(case.program, case.variant, self.kernel.version, facts)
+            expected = expected_for(case.program, case.variant, self.kernel.version, facts, case.compiler)
             if isinstance(built, BuildFailure):
                 return failed_build(case, built, expected)
             has_btf = facts.has_btf or self.kernel.external_btf is not None
@@ -107,25 +109,38 @@ class KernelSession:
     def _observe(self, case: Case, built: BuiltObject) -> Observation:
         if self._options.fresh_guest and self._used:
             self.close()
-        guest = self._ready_guest()
+        variant = case.variant
+        guest = self._ready_guest(variant.settings.cpus)
         self._used = True
-        program = case.variant.bpf_program or built.programs[0]
-        request = LoadRequest(built.path, built.sha256, program, case.variant.settings)
-        return guest.run(request, self._options.grace_s)
+        program = variant.bpf_program or built.programs[0]
+        request = LoadRequest(built.path, built.sha256, program, variant.settings, variant.scenario)
+        try:
+            return guest.run(request, self._options.grace_s)
+        finally:
+            if variant.settings.disposable or leaves_marks(variant.scenario):
+                self.close()
 
-    def _ready_guest(self) -> Guest:
+    def _ready_guest(self, cpus: int | None = None) -> Guest:
+        """The running guest, or another one where it died or has not the processors that are asked for."""
         if self._broken is not None:
             raise InfrastructureError(self._broken)
-        if self._guest is not None and not self._guest.alive():
+        cpus = self.kernel.cpus if cpus is None else cpus
+        if self._guest is not None and not (self._guest.alive() and self._cpus == cpus):
             self.close()
         if self._guest is None:
+            self._cpus = cpus
             self._guest = start_guest(self._assets, self._options, config_symbols(self.kernel.config))
             self._facts = self._guest.facts
             self._used = False
         return self._guest
 
     def _assets(self, kvm: bool) -> Assets:
-        return prepare(self.kernel, kvm=kvm, warm=self._warm)
+        return prepare(replace(self.kernel, cpus=self._cpus), kvm=kvm, warm=self._warm)
+
+
+def leaves_marks(scenario: tuple[Step, ...]) -> bool:
+    """Whether a scenario changes the guest for good, so that no other case may run in it."""
+    return any(step.op is StepOp.ENV and step.name in IRREVERSIBLE for step in scenario)
 
 
 def describe_kernel(kernel: Kernel, problem: str | None = None) -> KernelRun:

@@ -82,14 +82,41 @@ NUMBERS: dict[StepOp, tuple[str, ...]] = {
     StepOp.PREFLIGHT: ("start",),
 }
 
-# What a trigger counts beyond the common two, in the wire's order.
-TRIGGER_NUMBERS: dict[str, tuple[str, ...]] = {}
+# What a trigger or a fact has beyond those of its op.
+MORE_NUMBERS: dict[tuple[StepOp, str], tuple[str, ...]] = {
+    (StepOp.TRIGGER, "fork"): ("child",),
+    (StepOp.TRIGGER, "execve"): ("child",),
+    (StepOp.TRIGGER, "tcp"): ("port", "client_port"),
+    (StepOp.TRIGGER, "udp"): ("port", "client_port"),
+    (StepOp.TRIGGER, "move_context"): ("signal",),
+    (StepOp.TRIGGER, "concurrent"): ("updates",),
+    (StepOp.FACT, "bpf_ids"): ("programs", "maps", "links", "btfs"),
+    (StepOp.FACT, "leftovers"): ("processes", "cgroups", "mounts", "files", "pins"),
+}
+
+# Built-in actions of the guest's agent, facts it knows, what it can change around a case (PROTOCOL.md).
+TRIGGERS = (
+    *("mkdirat", "unlink", "openat", "getppid", "flood", "sleep", "hang", "cgroup_enter", "fork", "execve"),
+    *("tcp", "udp", "user_function", "nested", "move_context", "concurrent"),
+)
+FACTS = (
+    *("tgid", "pid", "pid_tgid", "ppid", "uid", "gid", "uid_gid", "comm", "pid_ns_inum", "mnt_ns_inum"),
+    *("net_ns_inum", "cgroup_id", "cgroup_path", "cgroup_name", "cpus", "page_size", "ktime_ns", "boot_ns"),
+    *("release", "lockdown", "unprivileged_bpf_disabled", "bpf_ids", "leftovers"),
+)
+SURROUNDINGS = (
+    *("no_btf", "drop_caps", "unprivileged", "unprivileged_disabled", "unprivileged_enabled"),
+    *("lockdown_integrity", "lockdown_confidentiality", "small_memlock"),
+)
+IRREVERSIBLE = ("lockdown_integrity", "lockdown_confidentiality")  # the guest stays so: it must be disposable
+ATTACH_TARGETS = (
+    *("kprobe", "kretprobe", "uprobe", "uretprobe", "uprobe_ret", "tracepoint", "raw_tp", "cgroup", "perf"),
+)
 
 
-def number_names(step: Step) -> tuple[str, ...]:
-    """The names of the numbers a step's result has, in their order."""
-    names = NUMBERS.get(step.op, ())
-    return names + TRIGGER_NUMBERS.get(step.name, ()) if step.op is StepOp.TRIGGER else names
+def number_names(op: StepOp, name: str) -> tuple[str, ...]:
+    """The names of the numbers a step of `op` on `name` gives, in their order."""
+    return NUMBERS.get(op, ()) + MORE_NUMBERS.get((op, name), ())
 
 
 class CheckKind(StrEnum):

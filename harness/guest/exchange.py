@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from harness.guest.errors import GuestConfused
 from harness.guest.tables import capability_mask, errno_name, map_type_name
-from harness.guest.wire import Message, MessageType, number
+from harness.guest.wire import FIELD, Message, MessageType, WireError, decode_fields, number
 from harness.model import (
     GuestFacts,
     Loader,
@@ -19,6 +20,7 @@ from harness.model import (
     ObservationStatus,
     Stage,
 )
+from harness.scenario import Step, StepResult
 
 UNLIMITED = (1 << 64) - 1
 # A full log of a program that took longer than this to reject would take minutes under emulation.
@@ -26,7 +28,14 @@ FULL_LOG_INSNS = 50_000
 
 _MAP = struct.Struct("<7I")
 _UNKNOWN_ENTRIES = 0xFFFFFFFF
-_STAGES = {1: Stage.OPEN, 2: Stage.MAP_CREATE, 3: Stage.BTF_LOAD, 4: Stage.LOAD}
+_STAGES = dict(
+    enumerate((Stage.OPEN, Stage.MAP_CREATE, Stage.BTF_LOAD, Stage.LOAD, Stage.ATTACH, Stage.RUN), 1)
+)
+# What is believed of a guest's step results: it may have run anything.
+_MAX_STEPS = 4096
+_MAX_VALUES = 1024
+_MAX_VALUE = 4 << 20
+_MAX_WORDS = 8192
 _STATES = re.compile(r"total_states (\d+) peak_states (\d+)")
 
 
@@ -38,6 +47,7 @@ class LoadRequest:
     object_sha256: str
     program: str
     settings: LoadSettings
+    steps: tuple[Step, ...] = ()  # of a scenario; none: the program is only loaded
 
 
 def case_fields(
@@ -56,7 +66,20 @@ def case_fields(
         (7, number(settings.log_bytes)),
         (9, number(FULL_LOG_INSNS)),
     ]
-    return [*fields, (8, btf_blob.encode())] if btf_blob else fields
+    if btf_blob:
+        fields.append((8, btf_blob.encode()))
+    return [*fields, *((11, step_bytes(step)) for step in request.steps)]
+
+
+def step_bytes(step: Step) -> bytes:
+    """A step as CASE's field 11 carries it (PROTOCOL.md, "Step")."""
+    fields = [(1, number(int(step.op))), (2, number(round(step.time_limit_s * 1000)))]
+    fields += [(3, step.name.encode()), (6, number(step.flags)), (7, number(step.count))]
+    fields += [(4, step.key)] if step.key else []
+    fields += [(10, step.fact.encode())] if step.fact else [(5, step.value)]
+    fields += [(8, argument.encode()) for argument in step.args]
+    fields += [(9, number(int(step.may_fail)))]
+    return b"".join(FIELD.pack(tag, len(value)) + value for tag, value in fields)
 
 
 def facts_of(hello: Message, config: frozenset[str] = frozenset()) -> GuestFacts:
@@ -115,7 +138,28 @@ def _common(
         fixups=result.texts(11),
         kernel_messages=result.texts(12),
         wall_us=wall_us,
+        guest_us=result.number(15),
         note="; ".join(filter(None, (note, _earlier(result)))),
+        steps=tuple(_step(raw) for raw in itertools.islice(result.all(18), _MAX_STEPS)),
+    )
+
+
+def _step(raw: bytes) -> StepResult:
+    """One step's result; GuestConfused when it is none."""
+    try:
+        body = Message(MessageType.RESULT, 0, decode_fields(raw))
+        index, error = body.number(1), body.number(2)
+        numbers = [Message(MessageType.RESULT, 0, ((5, value),)).number(5) for value in body.all(5)]
+    except WireError as problem:
+        raise GuestConfused(f"a step's result cannot be read: {problem}") from problem
+    if index is None:
+        raise GuestConfused("a step's result does not say which step's")
+    return StepResult(
+        index=index,
+        errno=errno_name(error) if error else None,
+        message=body.text(3)[:_MAX_WORDS],
+        values=tuple(value[:_MAX_VALUE] for value in itertools.islice(body.all(4), _MAX_VALUES)),
+        numbers=tuple(number for number in numbers[:_MAX_VALUES] if number is not None),
     )
 
 

@@ -16,7 +16,7 @@ MAGIC = b"BPFM"
 HEADER = struct.Struct("<4sHHIII")
 FIELD = struct.Struct("<HI")
 MAX_BODY = 64 << 20
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class MessageType(IntEnum):

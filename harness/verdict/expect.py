@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.model import (
     BuildFailure,
+    Compiler,
     Expectation,
     Expected,
     GuestFacts,
@@ -19,7 +21,7 @@ from harness.model import (
     VerdictKind,
 )
 from harness.scenario import Behaviour, CheckResult
-from harness.verdict.behaviour import behaviour_of, failed_words
+from harness.verdict.behaviour import behaviour_of, concerns, failed_words
 from harness.verdict.causes import LACKS_CLAIM
 from harness.verdict.text import one_line
 
@@ -27,17 +29,29 @@ _SEARCHED = 1 << 18  # characters of each log a message pattern is searched in, 
 
 
 def expected_for(
-    program: Program, variant: Variant, version: KernelVersion, facts: GuestFacts | None
+    program: Program,
+    variant: Variant,
+    version: KernelVersion,
+    facts: GuestFacts | None,
+    compiler: Compiler | None = None,
 ) -> Expected | None:
     """Return the first of the program's expectations whose conditions all hold, None if there is none.
 
-    `facts` is None where no guest told them (a kernel that did not boot); an entry that `needs` something
-    is passed over then, as nobody knows whether it holds.
+    `facts` is None where no guest told them (a kernel that did not boot), `compiler` for an object nobody
+    here compiled; an entry that `needs` something of either is passed over then, as nobody knows whether
+    it holds. Who is accepted and checked is expected to behave, where the manifest does not say otherwise.
     """
     for entry in program.expectations:
-        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts):
-            return entry.expected
+        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts, compiler):
+            return _with_behaviour(entry.expected, variant, version)
     return None
+
+
+def _with_behaviour(expected: Expected, variant: Variant, version: KernelVersion) -> Expected:
+    checked = any(concerns(check, version) for check in variant.checks)
+    if expected.verdict is not VerdictKind.ACCEPT or expected.behaviour is not None or not checked:
+        return expected
+    return replace(expected, behaviour=Behaviour.BEHAVES)
 
 
 def judge(
@@ -132,8 +146,15 @@ def _same(left: str | int | bool, right: str | int | bool) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
-def _met(entry: Expectation, facts: GuestFacts | None) -> bool:
-    return not entry.needs or (facts is not None and all(facts.has(need) for need in entry.needs))
+def _met(entry: Expectation, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
+    return all(_holds(need, facts, compiler) for need in entry.needs)
+
+
+def _holds(need: str, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
+    kind, _, major = need.removeprefix("!").partition(".")
+    if kind == "clang":
+        return compiler is not None and (compiler.major >= int(major)) is not need.startswith("!")
+    return facts is not None and facts.has(need)
 
 
 def _said(pattern: str, verdict: Verdict, seen: Observation | BuildFailure | str | None) -> bool:

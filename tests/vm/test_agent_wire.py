@@ -15,7 +15,7 @@ from harness.build.toolchain import find_compilers
 from harness.guest.assets import prepare
 from harness.guest.port import Port
 from harness.guest.qemu import Qemu
-from harness.guest.wire import MAX_BODY, Message, MessageType, encode, number
+from harness.guest.wire import MAX_BODY, PROTOCOL_VERSION, Message, MessageType, encode, number
 from harness.model import BuiltObject, Program, ProgramKind
 from harness.pipeline import warm_object
 
@@ -236,7 +236,7 @@ def old(agent):
 
 def test_hello_tells_the_facts(agent, old):
     assert agent.hello.id == 0
-    assert agent.hello.number(2) == 1
+    assert agent.hello.number(2) == PROTOCOL_VERSION
     assert agent.hello.number(7) == 1  # Debian's kernels carry BTF
     types = agent.hello.texts(8)
     assert {"hash", "array", "ringbuf", "lpm_trie", "sk_storage"} <= set(types)

@@ -34,6 +34,7 @@ static const struct mount_point MOUNTS[] = {
 	{"bpf", "/sys/fs/bpf", "mode=0700"},
 	{"tracefs", "/sys/kernel/tracing", NULL},
 	{"debugfs", "/sys/kernel/debug", NULL},
+	{"securityfs", "/sys/kernel/security", NULL},
 	{"cgroup2", "/sys/fs/cgroup", NULL},
 };
 
@@ -46,6 +47,7 @@ void boot_mount_all(void)
 		mkdir(MOUNTS[i].where, 0755);
 		mount(MOUNTS[i].type, MOUNTS[i].where, MOUNTS[i].type, 0, MOUNTS[i].options);
 	}
+	chmod("/tmp", 01777);
 	/* Only panics on the console from here on; /dev/kmsg still gets everything. */
 	klogctl(SYSLOG_CONSOLE_LEVEL, NULL, 1);
 }
@@ -101,7 +103,7 @@ void boot_loopback_up(void)
 	close(fd);
 }
 
-bool boot_has_word(const char *word)
+static bool command_line_has(const char *word, bool whole)
 {
 	char line[4096] = "", *rest, *each;
 	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
@@ -112,9 +114,19 @@ bool boot_has_word(const char *word)
 	if (got <= 0)
 		return false;
 	for (each = strtok_r(line, " \n", &rest); each; each = strtok_r(NULL, " \n", &rest))
-		if (strcmp(each, word) == 0)
+		if (whole ? strcmp(each, word) == 0 : strncmp(each, word, strlen(word)) == 0)
 			return true;
 	return false;
+}
+
+bool boot_has_word(const char *word)
+{
+	return command_line_has(word, true);
+}
+
+bool boot_has_prefix(const char *prefix)
+{
+	return command_line_has(prefix, false);
 }
 
 static _Noreturn void run_shell(void)

@@ -10,6 +10,8 @@ void boot_load_modules(void);
 void boot_loopback_up(void);
 /* Whether the kernel's command line has this word. */
 bool boot_has_word(const char *word);
+/* Whether it has a word that begins so. */
+bool boot_has_prefix(const char *prefix);
 /* Run /bin/busybox sh on the console; returns when it ended. */
 void boot_shell(void);
 /* Say why on the console (NULL: nothing) and power off. Never returns. */

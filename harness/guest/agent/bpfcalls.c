@@ -152,6 +152,21 @@ static long deciding_load(union bpf_attr *attr, size_t size)
 	return fd;
 }
 
+/* BPF_PROG_LOAD of another program of the object: it becomes the one that matters when the kernel refuses it. */
+static long other_load(union bpf_attr *attr, size_t size)
+{
+	static struct bpf_trace before;
+	long fd;
+
+	before = *trace;
+	trace->statistics_log = trace->other_log;
+	trace->load_attempts = 0;
+	fd = deciding_load(attr, size);
+	if (fd >= 0 || errno == EAGAIN)
+		*trace = before;
+	return fd;
+}
+
 static void copy_attr(union bpf_attr *to, const void *from, size_t size)
 {
 	memset(to, 0, sizeof(*to));
@@ -161,6 +176,11 @@ static void copy_attr(union bpf_attr *to, const void *from, size_t size)
 static bool is_deciding(int command, const union bpf_attr *attr)
 {
 	return command == BPF_PROG_LOAD && trace->statistics_log && attr->log_buf == (uint64_t)(uintptr_t)trace->statistics_log;
+}
+
+static bool is_other(int command, const union bpf_attr *attr)
+{
+	return command == BPF_PROG_LOAD && trace->other_log && attr->log_buf == (uint64_t)(uintptr_t)trace->other_log;
 }
 
 /* What one call said, and whether it belongs to the case rather than to libbpf's curiosity. */
@@ -195,6 +215,8 @@ static long traced_bpf(int command, void *raw, size_t size)
 	start = now_ns();
 	if (is_deciding(command, &attr))
 		result = deciding_load(raw, size);
+	else if (is_other(command, &attr))
+		result = other_load(raw, size);
 	else
 		result = __real_syscall(SYS_bpf, command, raw, size);
 	error = result < 0 ? errno : 0;

@@ -28,6 +28,7 @@ typedef void (*btf_observer)(const union bpf_attr *attr, void *data);
 struct bpf_trace {
 	/* In: how the program that matters is recognised (its log buffer), and when to ask for the whole log. */
 	char *statistics_log;      /* STATISTICS_LOG bytes; libbpf gets it as the program's log buffer */
+	char *other_log;           /* the same for every other program that is loaded; NULL: there is none */
 	uint32_t full_log_bound;   /* bytes of the full log */
 	uint64_t full_log_max_insns;
 	bool has_probes;           /* libbpf tries features out in between */

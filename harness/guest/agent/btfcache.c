@@ -18,7 +18,7 @@ void __wrap_btf__free(struct btf *btf);
 
 static struct btf *kernel, *external;
 static char *external_path;
-static bool keep;
+static bool keep, hidden;
 
 bool btfcache_forget(const char *path)
 {
@@ -31,6 +31,11 @@ bool btfcache_forget(const char *path)
 	external_path = NULL;
 	__real_btf__free(old);
 	return true;
+}
+
+void btfcache_hide(void)
+{
+	hidden = true;
 }
 
 /* Put the bytes of `btf` into shared memory at the addresses they have. A fork copies the page table of private
@@ -56,7 +61,7 @@ static void share_bytes(const struct btf *btf)
 
 struct btf *__wrap_btf__load_vmlinux_btf(void)
 {
-	struct btf *btf = kernel ? kernel : __real_btf__load_vmlinux_btf();
+	struct btf *btf = kernel && !hidden ? kernel : __real_btf__load_vmlinux_btf();
 
 	if (keep && btf && !kernel) {
 		kernel = btf;

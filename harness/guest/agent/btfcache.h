@@ -10,3 +10,5 @@
 void btfcache_warm(const char *object, const char *btf);
 /* A blob changed or is gone (NULL: all of them): forget what was parsed from it. True when there was something. */
 bool btfcache_forget(const char *path);
+/* This process no longer gets what was kept of the kernel's own BTF. */
+void btfcache_hide(void);

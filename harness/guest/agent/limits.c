@@ -19,7 +19,7 @@ static bool become_own_user(uint32_t number)
 }
 
 /* Exactly this set, effective and permitted; the kernel ignores bits it does not know. */
-static bool set_capabilities(uint64_t set)
+bool limits_capabilities(uint64_t set)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {
@@ -41,5 +41,13 @@ bool limits_set(const struct case_request *request, uint32_t number)
 		return false;
 	if (limited && !become_own_user(number))
 		return false;
-	return (!limited && request->capabilities == UINT64_MAX) || set_capabilities(request->capabilities);
+	return (!limited && request->capabilities == UINT64_MAX) || limits_capabilities(request->capabilities);
+}
+
+bool limits_memlock(uint64_t bytes)
+{
+	struct rlimit memlock = {bytes, bytes};
+
+	return setrlimit(RLIMIT_MEMLOCK, &memlock) == 0 && become_own_user(USERS / 2 + (uint32_t)getpid()) && limits_capabilities(UINT64_MAX) &&
+	       prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0;
 }

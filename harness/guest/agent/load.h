@@ -10,15 +10,18 @@
 
 #define PROGRAM_NAME_MAX 1024
 
-enum load_stage { STAGE_NONE, STAGE_OPEN, STAGE_MAP_CREATE, STAGE_BTF_LOAD, STAGE_LOAD };
+enum load_stage { STAGE_NONE, STAGE_OPEN, STAGE_MAP_CREATE, STAGE_BTF_LOAD, STAGE_LOAD, STAGE_ATTACH, STAGE_RUN };
 enum loader { LOADER_LIBBPF, LOADER_RAW };
 
 #define INLINE_OBJECT_MAX (1u << 20)
+#define STEPS_MAX (2u << 20) /* bytes of a scenario as the request carries it */
 
 struct case_request {
 	char object[BLOB_PATH_MAX]; /* "": the bytes came with the request */
 	uint8_t *inline_object;     /* room for them, shared with the child */
 	size_t inline_size;
+	uint8_t *steps; /* fields CASE_STEP one behind the other, shared with the child */
+	size_t steps_size;      /* 0: the object is only loaded */
 	char btf[BLOB_PATH_MAX]; /* "": the kernel's own */
 	char program[PROGRAM_NAME_MAX];
 	uint64_t loader, memlock, capabilities, time_limit_ms, log_bytes, full_log_max_insns;
@@ -36,7 +39,16 @@ struct load_job {
 	int error; /* positive */
 };
 
+struct bpf_object;
+struct bpf_program;
+
 void load_with_libbpf(struct load_job *job);
+/* The same in three parts, for a scenario. Each leaves stage and errno in the job when it says no: NULL, an errno. */
+struct bpf_object *libbpf_open(struct load_job *job);
+/* The program the job reports; the others are loaded, too (`with_others`), or switched off. */
+struct bpf_program *libbpf_choose(struct load_job *job, struct bpf_object *object, bool with_others);
+/* 0, or the errno libbpf gives; the kernel's own may differ and stands in the job. */
+int libbpf_load(struct load_job *job, struct bpf_object *object, struct bpf_program *program);
 void load_raw(struct load_job *job);
 
 /* The object's bytes, writable; NULL when there are none. */

@@ -64,7 +64,7 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
 	return 0;
 }
 
-static struct bpf_object *open_object(struct load_job *job)
+struct bpf_object *libbpf_open(struct load_job *job)
 {
 	/* The name becomes the prefix of the maps made of data sections. */
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "obj");
@@ -74,6 +74,8 @@ static struct bpf_object *open_object(struct load_job *job)
 
 	if (job->request->btf[0])
 		opts.btf_custom_path = job->request->btf;
+	libbpf_set_print(on_print);
+	job->trace.has_probes = true;
 	if (!data) {
 		load_failed(job, STAGE_OPEN, errno);
 		say("the object cannot be read: %s\n", error_name(job->error));
@@ -85,17 +87,17 @@ static struct bpf_object *open_object(struct load_job *job)
 	return object;
 }
 
-/* Switch every program off but the one asked for. */
-static struct bpf_program *choose_program(struct load_job *job, struct bpf_object *object)
+struct bpf_program *libbpf_choose(struct load_job *job, struct bpf_object *object, bool with_others)
 {
 	struct bpf_program *program, *chosen = NULL;
 
 	bpf_object__for_each_program(program, object) {
-		bool wanted = strcmp(bpf_program__name(program), job->request->program) == 0;
+		bool wanted = !chosen && strcmp(bpf_program__name(program), job->request->program) == 0;
 
-		bpf_program__set_autoload(program, wanted && !chosen);
-		if (wanted && !chosen)
+		if (wanted)
 			chosen = program;
+		if (wanted || !with_others)
+			bpf_program__set_autoload(program, wanted);
 	}
 	if (chosen)
 		return chosen;
@@ -115,7 +117,8 @@ static void judge(struct load_job *job, int error)
 	if (trace->loaded) {
 		job->loaded = true;
 		if (error)
-			say("the program was loaded; what libbpf did next failed: %s\n", error_name(-error));
+			say("program '%s' was loaded; what libbpf did next failed: %s\n", job->request->program,
+			    error_name(-error));
 	} else if (trace->attempted) {
 		load_failed(job, STAGE_LOAD, trace->load_errno);
 	} else if (error == 0) {
@@ -132,28 +135,44 @@ static void judge(struct load_job *job, int error)
 	}
 }
 
-void load_with_libbpf(struct load_job *job)
+/* Each program says why it is refused in a log of our own; the reported one's is kept apart. */
+static void set_logs(struct load_job *job, struct bpf_object *object, struct bpf_program *chosen)
 {
 	struct bpf_program *program;
-	struct bpf_object *object;
+
+	bpf_object__for_each_program(program, object) {
+		bool other = program != chosen;
+
+		if (!bpf_program__autoload(program))
+			continue;
+		if (other && !job->trace.other_log)
+			job->trace.other_log = bpfcalls_log_buffer(STATISTICS_LOG);
+		bpf_program__set_log_level(program, LOG_STATISTICS);
+		bpf_program__set_log_buf(program, other ? job->trace.other_log : job->trace.statistics_log, STATISTICS_LOG);
+	}
+}
+
+int libbpf_load(struct load_job *job, struct bpf_object *object, struct bpf_program *program)
+{
 	int error;
 
-	libbpf_set_print(on_print);
-	job->trace.has_probes = true;
-	bpfcalls_record(&job->trace);
-	object = open_object(job);
-	program = object ? choose_program(job, object) : NULL;
-	if (!program) {
-		bpfcalls_record(NULL);
-		return;
-	}
 	load_read_declarations(job, bpf_object__btf(object));
 	fixups_before(job, object, program);
-	bpf_program__set_log_level(program, LOG_STATISTICS);
-	bpf_program__set_log_buf(program, job->trace.statistics_log, STATISTICS_LOG);
+	set_logs(job, object, program);
+	bpfcalls_record(&job->trace);
 	error = bpf_object__load(object);
 	bpfcalls_record(NULL);
 	judge(job, error);
 	fixups_after(job);
+	return -error;
+}
+
+void load_with_libbpf(struct load_job *job)
+{
+	struct bpf_object *object = libbpf_open(job);
+	struct bpf_program *program = object ? libbpf_choose(job, object, false) : NULL;
+
+	if (program)
+		libbpf_load(job, object, program);
 	/* Nothing is closed: the child ends now, and the kernel does it faster. */
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "boot.h"
 #include "btfcache.h"
@@ -16,6 +17,7 @@
 #include "kmsg.h"
 #include "port.h"
 #include "probe.h"
+#include "triggers.h"
 
 #define SCRATCH (512u << 10) /* fields the agent writes itself: HELLO, and what it adds to RESULT */
 #define HALF_FRAME_MS 5000
@@ -32,11 +34,13 @@ enum {
 	CASE_BTF,
 	CASE_FULL_LOG_MAX,
 	CASE_BYTES,
+	CASE_STEP,
 };
 
 static struct port port;
 static struct decoder decoder;
 static struct fields scratch;
+static bool told_to_die;
 
 static void answer(uint16_t type, uint32_t id, bool patient)
 {
@@ -141,6 +145,25 @@ static const char *read_object(const struct frame *frame, struct case_request *r
 	return NULL;
 }
 
+/* The steps stay in the form the wire has them in; their child reads them. */
+static const char *read_steps(const struct frame *frame, struct case_request *request)
+{
+	struct fields steps = {.data = request->steps, .size = STEPS_MAX};
+	const uint8_t *body;
+	size_t at = 0, length;
+	uint16_t tag;
+
+	while (field_next(frame, &at, &tag, &body, &length)) {
+		if (tag != CASE_STEP)
+			continue;
+		if (!fields_add_up(body, length))
+			return "a step's fields do not add up to its length";
+		fields_bytes(&steps, CASE_STEP, body, length);
+	}
+	request->steps_size = steps.used;
+	return steps.full ? "a scenario's steps have at most 2 MiB" : NULL;
+}
+
 static const char *read_case(const struct frame *frame, struct case_request *request)
 {
 	const char *wrong = read_object(frame, request);
@@ -161,7 +184,20 @@ static const char *read_case(const struct frame *frame, struct case_request *req
 		return "CASE needs the numbers 4, 5, 6, 7 and 9";
 	if (request->time_limit_ms == 0 || request->time_limit_ms > 86400000)
 		return "CASE's time limit is 1 ms to a day";
-	return NULL;
+	return read_steps(frame, request);
+}
+
+/* For trying what a host does when the agent dies: `bpfmatrix.die=PROGRAM` on the kernel's command line. The end of
+ * PID 1 is a panic. */
+static void die_if_told(const char *program)
+{
+	char word[PROGRAM_NAME_MAX + 32];
+
+	if (!told_to_die)
+		return;
+	snprintf(word, sizeof(word), "bpfmatrix.die=%s", program);
+	if (boot_has_word(word))
+		exit(1);
 }
 
 static void on_case(const struct frame *frame)
@@ -171,6 +207,8 @@ static void on_case(const struct frame *frame)
 	struct iovec parts[2];
 	const char *wrong = read_case(frame, request);
 
+	if (!wrong)
+		die_if_told(request->program);
 	if (!wrong)
 		wrong = case_run(&scratch, &childs);
 	if (wrong) {
@@ -297,11 +335,14 @@ static bool init_memory(void)
 
 int main(void)
 {
+	if (getpid() != 1 && getenv(EXIT_MARK))
+		return 0; /* a case's execve */
 	boot_mount_all();
 	boot_load_modules();
 	boot_loopback_up();
 	if (boot_has_word("bpfmatrix.hide-btf"))
 		boot_hide_btf();
+	told_to_die = boot_has_prefix("bpfmatrix.die=");
 	if (boot_has_word("bpfmatrix.shell")) {
 		boot_shell();
 		boot_power_off(NULL);

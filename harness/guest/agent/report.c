@@ -34,6 +34,17 @@ void say(const char *format, ...)
 	va_end(args);
 }
 
+size_t say_mark(void)
+{
+	return messages_used;
+}
+
+const char *said_since(size_t mark, size_t *length)
+{
+	*length = messages_used - mark;
+	return messages + mark;
+}
+
 void fixup(struct load_job *job, const char *format, ...)
 {
 	char sentence[1200];
@@ -162,15 +173,19 @@ static void write_attempt(struct load_job *job)
 	fields_text(job->out, RESULT_STATISTICS, line);
 }
 
-void report_write(struct load_job *job)
+void report_status(struct load_job *job)
+{
+	fields_number(job->out, RESULT_STATUS, job->loaded ? STATUS_LOADED : STATUS_FAILED);
+	if (!job->loaded) {
+		fields_number(job->out, RESULT_STAGE, job->stage);
+		fields_number(job->out, RESULT_ERRNO, (uint64_t)job->error);
+	}
+}
+
+void report_load(struct load_job *job)
 {
 	struct fields *out = job->out;
 
-	fields_number(out, RESULT_STATUS, job->loaded ? STATUS_LOADED : STATUS_FAILED);
-	if (!job->loaded) {
-		fields_number(out, RESULT_STAGE, job->stage);
-		fields_number(out, RESULT_ERRNO, (uint64_t)job->error);
-	}
 	fields_number(out, RESULT_BPF_US, job->trace.total_ns / 1000);
 	if (job->trace.attempted)
 		write_attempt(job);

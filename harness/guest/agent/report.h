@@ -22,6 +22,7 @@ enum result_tag {
 	RESULT_CASE_US,
 	RESULT_STATISTICS,
 	RESULT_EARLIER_SPLAT,
+	RESULT_STEP,
 };
 
 enum result_status { STATUS_LOADED, STATUS_FAILED, STATUS_TIME_LIMIT, STATUS_SIGNAL };
@@ -34,5 +35,10 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vsay(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 /* A fix-up the loader applied, as a sentence. */
 void fixup(struct load_job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Write everything but what only the parent knows. */
-void report_write(struct load_job *job);
+/* What was said since `mark`, as one text; begin with say_mark(). */
+size_t say_mark(void);
+const char *said_since(size_t mark, size_t *length);
+/* The answer: status, stage and errno. */
+void report_status(struct load_job *job);
+/* Everything else about the load but what only the parent knows. */
+void report_load(struct load_job *job);

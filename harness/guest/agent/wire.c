@@ -214,18 +214,30 @@ bool fields_add_up(const uint8_t *body, size_t length)
 	return true;
 }
 
+bool field_next(const struct frame *frame, size_t *at, uint16_t *tag, const uint8_t **value, size_t *length)
+{
+	size_t step = field_at(frame->body + *at, frame->length - *at);
+
+	if (step == 0)
+		return false;
+	*tag = get16(frame->body + *at);
+	*value = frame->body + *at + 6;
+	*length = step - 6;
+	*at += step;
+	return true;
+}
+
 bool field_find(const struct frame *frame, uint16_t tag, const uint8_t **value, size_t *length)
 {
-	size_t at = 0, step;
+	const uint8_t *each;
+	size_t at = 0, size;
+	uint16_t name;
 
-	for (; at < frame->length; at += step) {
-		step = field_at(frame->body + at, frame->length - at);
-		if (step == 0)
-			return false;
-		if (get16(frame->body + at) != tag)
+	while (field_next(frame, &at, &name, &each, &size)) {
+		if (name != tag)
 			continue;
-		*value = frame->body + at + 6;
-		*length = step - 6;
+		*value = each;
+		*length = size;
 		return true;
 	}
 	return false;
