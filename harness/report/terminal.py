@@ -34,7 +34,17 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     Cells shrink from `✗ load EACCES` over `✗ EACCES` to `✗`; when not even that fits, the kernels are
     shown in several tables. With `color` the text holds ANSI sequences.
     """
-    width = max(width, _NARROWEST)
+    words = [*_differences(matrix), sentence(matrix) + "."]
+    return _printed(matrix, words, max(width, _NARROWEST), color=color)
+
+
+def tables(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
+    """Return the tables alone, as `render` has them."""
+    return _printed(matrix, (), max(width, _NARROWEST), color=color)
+
+
+def _printed(matrix: Matrix, words: Sequence[str], width: int, *, color: bool) -> str:
+    """Return the tables, whose lines are cut at the width, and then `words`, which are wrapped."""
     out = io.StringIO()
     console = Console(
         file=out,
@@ -46,9 +56,8 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     )
     for line in _tables(matrix, width):
         console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
-    for difference in _differences(matrix):
-        console.print(Text(difference))
-    console.print(Text(sentence(matrix) + "."))
+    for said in words:
+        console.print(Text(said))
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 
 
