@@ -20,12 +20,14 @@ from harness.model import (
     GuestFacts,
     Kernel,
     KernelRun,
+    KernelVersion,
     Observation,
     Outcome,
     Verdict,
     VerdictKind,
 )
 from harness.scenario import IRREVERSIBLE, Step, StepOp
+from harness.verdict.behaviour import behaviour_of, kept, measure
 from harness.verdict.classify import interpret, interpret_failure
 from harness.verdict.expect import expected_for, judge
 
@@ -88,7 +90,7 @@ class KernelSession:
         """
         try:
             facts = self.facts
-            expected = expected_for(case.program, case.variant, self.kernel.version, facts)
+            expected = expected_for(case.program, case.variant, self.kernel.version, facts, case.compiler)
             if isinstance(built, BuildFailure):
                 return failed_build(case, built, expected)
             has_btf = facts.has_btf or self.kernel.external_btf is not None
@@ -96,7 +98,7 @@ class KernelSession:
         except InfrastructureError as problem:
             self._broken = str(problem)
             return not_run(case, f"the guest could not be started: {problem.what}", built)
-        return judged(case, built, observation, expected)
+        return judged(case, built, observation, expected, self.kernel.version)
 
     def close(self) -> None:
         """End the guest; safe to call twice."""
@@ -166,14 +168,25 @@ def config_symbols(config: Path | None) -> frozenset[str]:
     )
 
 
-def judged(case: Case, built: BuiltObject, observation: Observation, expected: Expected | None) -> CaseResult:
-    """The row of a case that reached the guest."""
-    verdict = interpret(observation, case.variant.settings)
-    outcome, reason = judge(verdict, observation, expected)
+def judged(
+    case: Case,
+    built: BuiltObject,
+    observation: Observation,
+    expected: Expected | None,
+    version: KernelVersion | None = None,
+) -> CaseResult:
+    """The row of a case that reached the guest; checks are judged on everything the steps gave."""
+    variant = case.variant
+    verdict = interpret(observation, variant.settings, variant.scenario)
+    accepted = verdict.kind is VerdictKind.ACCEPT
+    checks = measure(variant.scenario, observation.steps, variant.checks, version) if accepted else ()
+    outcome, reason = judge(verdict, observation, expected, checks)
     return replace(
         _row(case, verdict, outcome),
         expected=expected,
-        observation=observation,
+        observation=replace(observation, steps=tuple(kept(step) for step in observation.steps)),
+        behaviour=behaviour_of(checks),
+        checks=checks,
         source=built.source,
         object_sha256=built.sha256,
         reason=reason,
@@ -213,4 +226,5 @@ def _row(case: Case, verdict: Verdict, outcome: Outcome) -> CaseResult:
         title=case.program.title,
         axes=case.variant.values,
         slow=case.variant.slow,
+        scenario=case.variant.scenario,
     )

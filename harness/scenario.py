@@ -6,7 +6,7 @@ checks are judged from the recorded results alone, so an old run can be judged a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 
@@ -55,6 +55,7 @@ class Step:
     args: tuple[str, ...] = ()  # attach target, path, argv, …
     time_limit_s: float = 5.0
     may_fail: bool = False  # an errno is recorded and the scenario goes on
+    line: int = field(default=0, compare=False)  # of the manifest, for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class StepResult:
     errno: str | None = None  # None: fine
     message: str = ""
     values: tuple[bytes, ...] = ()
-    numbers: tuple[int, ...] = ()  # in the order `NUMBERS` names them
+    numbers: tuple[int, ...] = ()  # in the order `number_names` gives
+    omitted: int = 0  # bytes of values a run file has no room for
 
 
 # The names of a result's numbers, by op.
@@ -140,6 +142,7 @@ class Check:
     offset: int = 0  # a piece of the bytes
     type: str = ""  # u8 … s64 for that piece; "": the whole value, as long as it is
     why: str = ""
+    kernels: str = "*"  # a version range; elsewhere nothing is asserted
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from harness.model import CaseResult, KernelRun, Outcome, Program, ProgramInfo, Run, VerdictKind
 from harness.paths import project_root
 from harness.report.matrix import reproduce
+from harness.scenario import Behaviour
 
 _OUTCOMES = (
     (Outcome.UNEXPECTED, "unexpected"),
@@ -17,6 +18,7 @@ _OUTCOMES = (
     (Outcome.CRASH, "crashed"),
     (Outcome.HANG, "hung"),
     (Outcome.SPLAT, "splat"),
+    (Outcome.FLAKY, "flaky"),
     (Outcome.NOT_RUN, "not run"),
     (Outcome.NO_EXPECTATION, "without expectation"),
 )
@@ -30,7 +32,9 @@ def summary(run: Run) -> Iterator[str]:
         cases = [case for case in run.cases if case.kernel == kernel.name]
         yield f"{kernel.name:<{width}}  {_state(kernel)}: {_counts(cases)}"
     partial = " (interrupted: more was planned)" if run.partial else ""
-    yield f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}: {_counts(run.cases)}{partial}"
+    times = f", {run.repeat} times each" if run.repeat > 1 else ""
+    head = f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}{times}"
+    yield f"{head}: {_counts(run.cases)}{partial}"
 
 
 def next_command(run: Run, pytest: Sequence[str] | None = None) -> str | None:
@@ -58,7 +62,15 @@ def described(run: Run, programs: Iterable[Program], command: Sequence[str]) -> 
 def _info(program: Program) -> ProgramInfo:
     path, root = program.path.resolve(), project_root().resolve()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return ProgramInfo(program.name, str(shown), program.title, program.pitfall, program.note, program.claim)
+    return ProgramInfo(
+        program.name,
+        str(shown),
+        program.title,
+        program.pitfall,
+        program.note,
+        program.claim,
+        program.advice,
+    )
 
 
 def number(things: Sequence[object], word: str) -> str:
@@ -80,6 +92,10 @@ def _counts(cases: Sequence[CaseResult]) -> str:
         return "no cases"
     kinds = Counter(case.verdict.kind for case in cases)
     outcomes = Counter(case.outcome for case in cases)
-    parts = [f"{kinds[VerdictKind.ACCEPT]} accepted", f"{kinds[VerdictKind.REJECT]} rejected"]
+    misbehaving = sum(case.behaviour is Behaviour.MISBEHAVES for case in cases)
+    accepted = f"{kinds[VerdictKind.ACCEPT]} accepted" + (
+        f" ({misbehaving} misbehaving)" if misbehaving else ""
+    )
+    parts = [accepted, f"{kinds[VerdictKind.REJECT]} rejected"]
     different = [f"{outcomes[outcome]} {word}" for outcome, word in _OUTCOMES if outcomes[outcome]]
     return f"{', '.join(parts)}; {', '.join(different) or 'all as expected'}"

@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.build.claims import lacking
 from harness.build.clang import Includes, compile_source, flags
 from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
 from harness.build.render import Renderer, RenderError
+from harness.build.stepnames import check_steps
 from harness.build.vmlinux import header_folder, needs_vmlinux
 from harness.catalog.schemacheck import suggest
 from harness.catalog.templates import shared_includes
@@ -78,7 +80,8 @@ class Builder:
         """Render, compile and read one variant; `compiler` is ignored for objects, else required.
 
         Raises UserError: an object no loader could use, a source that cannot be read, a missing tool,
-        a manifest whose `program` is not in the object or that leaves the choice among several open.
+        a manifest whose `program` is not in the object or that leaves the choice among several open, or
+        whose scenario names what the object lacks.
         """
         if program.kind is ProgramKind.OBJECT:
             info = read_object(program.path)
@@ -90,7 +93,7 @@ class Builder:
         except RenderError as error:
             return BuildFailure(Stage.RENDER, str(error), compiler=compiler)
         result = self._compiled(text, compiler)
-        return _checked(program, variant, result) if isinstance(result, BuiltObject) else result
+        return self._as_claimed(program, variant, result) if isinstance(result, BuiltObject) else result
 
     def build_all(
         self,
@@ -147,6 +150,16 @@ class Builder:
             entry = self._objects.put(key, compiled.object, programs, compiled.log, compiled.dependencies)
         return _built(entry, text, compiler)
 
+    def _as_claimed(self, program: Program, variant: Variant | None, built: BuiltObject) -> Result:
+        """The object, unless it is not what its manifest says: then nothing a kernel answers would count."""
+        built = _checked(program, variant, built)
+        if variant is None or not variant.claims or built.compiler is None:
+            return built
+        words = lacking(variant.claims, built, self._root / "objects")
+        if not words:
+            return built
+        return BuildFailure(Stage.COMPILE, words, built.source, built.compiler, no_answer=True)
+
     def _made_header(self) -> Path | None:
         """The folder of vmlinux.h, made the first time a text needs it; None without a BTF."""
         if self._vmlinux is None and self._vmlinux_btf is not None:
@@ -196,4 +209,5 @@ def _checked(program: Program, variant: Variant | None, built: BuiltObject) -> B
             where=program.origin,
             hint="say which is the subject: `program: <name>`",
         )
+    check_steps(program, variant, built)
     return built

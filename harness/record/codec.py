@@ -24,6 +24,16 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.record.advicecodec import advice_from_json, advice_to_json
+from harness.record.scenariocodec import (
+    check_from_json,
+    check_to_json,
+    result_from_json,
+    results_to_json,
+    step_from_json,
+    step_to_json,
+)
+from harness.scenario import Behaviour
 
 Json = dict[str, Any]
 
@@ -38,6 +48,7 @@ def run_to_json(run: Run) -> Json:
         "tools": dict(run.tools),
         "partial": run.partial,
         "command": run.command,
+        "repeat": run.repeat,
     }
 
 
@@ -48,7 +59,21 @@ def kernel_to_json(kernel: KernelRun) -> Json:
 
 def program_to_json(program: ProgramInfo) -> Json:
     """Return an item of `programs`."""
-    return asdict(program)
+    return {
+        "name": program.name,
+        "path": program.path,
+        "title": program.title,
+        "pitfall": program.pitfall,
+        "note": program.note,
+        "claim": program.claim,
+        "advice": advice_to_json(program.advice),
+    }
+
+
+def program_from_json(raw: Mapping[str, Any]) -> ProgramInfo:
+    """Rebuild it; a file of an older version has no advice."""
+    known = _known(ProgramInfo, raw)
+    return ProgramInfo(**known | {"advice": advice_from_json(raw.get("advice"))})
 
 
 def case_to_json(case: CaseResult) -> Json:
@@ -69,6 +94,8 @@ def case_to_json(case: CaseResult) -> Json:
         "abnormal": _value(case.verdict.abnormal),
         "outcome": case.outcome.value,
         "reason": case.reason,
+        "flaky": case.flaky,
+        "answers": list(case.answers),
         "expected": _expected_to_json(case.expected),
         "insns_processed": seen.insns_processed if seen else None,
         "kernel_time_us": seen.kernel_time_us if seen else None,
@@ -81,6 +108,10 @@ def case_to_json(case: CaseResult) -> Json:
         "object_sha256": case.object_sha256,
         "slow": case.slow,
         "observation": _observation_to_json(seen) if seen else None,
+        "behaviour": _value(case.behaviour),
+        "checks": [check_to_json(check) for check in case.checks],
+        "scenario": [step_to_json(step) for step in case.scenario],
+        "steps": results_to_json(seen.steps if seen else (), case.scenario),
     }
 
 
@@ -113,6 +144,10 @@ def case_from_json(raw: Mapping[str, Any]) -> CaseResult:
         slow=raw["slow"],
         reason=raw["reason"],
         build_log=raw["log"] if seen is None else "",
+        answers=tuple(raw.get("answers", ())),
+        scenario=tuple(step_from_json(step) for step in raw.get("scenario", ())),
+        behaviour=_behaviour(raw.get("behaviour")),
+        checks=tuple(check_from_json(check) for check in raw.get("checks", ())),
     )
 
 
@@ -128,8 +163,9 @@ def run_from_json(raw: Mapping[str, Any]) -> Run:
         kernels=tuple(KernelRun(**_known(KernelRun, item)) for item in raw["kernels"]),
         cases=tuple(case_from_json(item) for item in raw["cases"]),
         partial=head["partial"],
-        programs=tuple(ProgramInfo(**_known(ProgramInfo, item)) for item in raw.get("programs", ())),
+        programs=tuple(program_from_json(item) for item in raw.get("programs", ())),
         command=head.get("command", ""),
+        repeat=head.get("repeat", 1),
     )
 
 
@@ -138,12 +174,16 @@ def _known(kind: type[KernelRun] | type[ProgramInfo], raw: Mapping[str, Any]) ->
     return {key: value for key, value in raw.items() if key in kind.__dataclass_fields__}
 
 
-def _value(item: Stage | Outcome | None) -> str | None:
+def _value(item: Stage | Outcome | Behaviour | None) -> str | None:
     return item.value if item is not None else None
 
 
 def _stage(name: str | None) -> Stage | None:
     return Stage(name) if name is not None else None
+
+
+def _behaviour(name: str | None) -> Behaviour | None:
+    return Behaviour(name) if name is not None else None
 
 
 def _expected_to_json(expected: Expected | None) -> Json | None:
@@ -156,6 +196,7 @@ def _expected_to_json(expected: Expected | None) -> Json | None:
         "message": expected.message,
         "unmeasured": expected.unmeasured,
         "why": expected.why,
+        "behaviour": _value(expected.behaviour),
     }
 
 
@@ -169,6 +210,7 @@ def _expected_from_json(raw: Mapping[str, Any] | None) -> Expected | None:
         message=raw["message"],
         unmeasured=raw["unmeasured"],
         why=raw["why"],
+        behaviour=_behaviour(raw.get("behaviour")),
     )
 
 
@@ -188,6 +230,7 @@ def _observation_to_json(seen: Observation) -> Json:
         "kernel_messages": list(seen.kernel_messages),
         "console_tail": seen.console_tail,
         "wall_us": seen.wall_us,
+        "guest_us": seen.guest_us,
         "note": seen.note,
     }
 
@@ -211,5 +254,7 @@ def _observation_from_json(case: Mapping[str, Any], raw: Mapping[str, Any]) -> O
         kernel_messages=tuple(raw["kernel_messages"]),
         console_tail=raw["console_tail"],
         wall_us=raw["wall_us"],
+        guest_us=raw.get("guest_us"),
         note=raw["note"],
+        steps=tuple(result_from_json(step) for step in case.get("steps", ())),
     )

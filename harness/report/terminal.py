@@ -9,13 +9,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from harness.model import KernelRun, Outcome
-from harness.report.matrix import SYMBOLS, Cell, Mark, Matrix
+from harness.model import KernelRun
+from harness.report.matrix import SIGNS, SYMBOLS, Cell, Mark, Matrix
 from harness.report.summary import sentence
 from harness.verdict.text import one_line
 
 _STYLES = {
     Mark.ACCEPT: "blue",
+    Mark.BEHAVES: "blue",
+    Mark.MISBEHAVES: "red",
     Mark.REJECT: "yellow",
     Mark.CRASH: "bold magenta",
     Mark.HANG: "bold magenta",
@@ -103,6 +105,8 @@ def _cell(cell: Cell, detail: int) -> Text:
 
 def _text(cell: Cell, detail: int) -> str:
     parts = [SYMBOLS[cell.mark] + _flag(cell)]
+    if detail == 2:
+        parts.append(cell.word)
     if detail == 2 or (detail == 1 and not cell.errno):
         parts.append(cell.stage)
     if detail:
@@ -113,7 +117,7 @@ def _text(cell: Cell, detail: int) -> str:
 def _flag(cell: Cell) -> str:
     if not cell.bad:
         return ""
-    return "≈" if cell.outcome is Outcome.CHANGED else "≠"
+    return SIGNS.get(cell.outcome, "≠")
 
 
 def _header(kernel: KernelRun) -> str:
