@@ -90,7 +90,7 @@ class KernelSession:
         """
         try:
             facts = self.facts
-            expected = expected_for(case.program, case.variant, self.kernel.version, facts)
+            expected = expected_for(case.program, case.variant, self.kernel.version, facts, case.compiler)
             if isinstance(built, BuildFailure):
                 return failed_build(case, built, expected)
             has_btf = facts.has_btf or self.kernel.external_btf is not None

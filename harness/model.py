@@ -1,4 +1,4 @@
-"""Domain types shared by every room. Imports nothing of ours but the types of a scenario.
+"""Domain types shared by every room. Imports nothing of ours but the types of a scenario and of advice.
 
 Frozen, slotted dataclasses and string enums only: a value made here can be hashed, compared, sent to
 another process and written to a run file without surprises. Dicts exist only at the YAML/JSON edge.
@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from harness.advice import Advice
 from harness.scenario import Behaviour, Check, CheckResult, Step, StepResult
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
@@ -51,8 +52,8 @@ class Outcome(StrEnum):
     """A case measured against its expectation.
 
     `unexpected`: the verdict (accept/reject) differs. `changed`: same verdict, but another stage,
-    errno or message. `no_expectation`: measured, nothing to compare with. `crash`, `hang`, `splat`
-    and `not_run` never count as the expected answer.
+    errno or message. `no_expectation`: measured, nothing to compare with. `flaky`: repeated, and not always
+    the same answer. `crash`, `hang`, `splat`, `flaky` and `not_run` never count as the expected answer.
     """
 
     AS_EXPECTED = "as_expected"
@@ -62,6 +63,7 @@ class Outcome(StrEnum):
     CRASH = "crash"
     HANG = "hang"
     SPLAT = "splat"
+    FLAKY = "flaky"
     NOT_RUN = "not_run"
 
 
@@ -196,6 +198,11 @@ class Compiler:
     path: Path
     version: str
 
+    @property
+    def major(self) -> int:
+        """The first number of the version, 19 of "19.1.7"."""
+        return int(self.version.partition(".")[0])
+
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
@@ -234,6 +241,27 @@ class Expectation:
     origin: Origin
 
 
+class ClaimKind(StrEnum):
+    """What a claim is matched on, and whether it must match; the values are a manifest's keys."""
+
+    INSNS = "insns"  # the disassembly holds it
+    LACKS = "lacks"  # the disassembly does not
+    BTF = "btf"  # the object's types hold it
+    LACKS_BTF = "lacks_btf"  # they do not
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a variant's object must hold (or not) for its answer to mean what the manifest says."""
+
+    kind: ClaimKind
+    pattern: str  # regular expression, `^` and `$` match at lines
+    origin: Origin
+    function: str | None = None  # match in this function's instructions only
+    times: int | None = None  # exactly so many matches; None = one or more
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One point of a program's axes; `name` is what stands in the brackets of a case id."""
@@ -245,6 +273,7 @@ class Variant:
     slow: bool = False  # deliberately exhausts a limit of the verifier
     scenario: tuple[Step, ...] = ()  # what is done after opening the object; empty: it is only loaded
     checks: tuple[Check, ...] = ()
+    claims: tuple[Claim, ...] = ()  # what its object must hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +290,7 @@ class Program:
     claim: str = ""
     expectations: tuple[Expectation, ...] = ()
     origin: Origin | None = None  # the manifest
+    advice: Advice | None = None
 
     @property
     def has_manifest(self) -> bool:
@@ -289,6 +319,7 @@ class BuildFailure:
     source: str = ""
     compiler: Compiler | None = None
     errno: str | None = None
+    no_answer: bool = False  # the object is not what its manifest claims: whatever follows means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +374,7 @@ class Observation:
     kernel_messages: tuple[str, ...] = ()  # new lines of the kernel's log during the case
     console_tail: str = ""  # only on crash and hang
     wall_us: int = 0  # host side, from request to answer
+    guest_us: int | None = None  # the same case inside the guest, fork and loader included
     note: str = ""  # who ended the case, for crash and hang
     kernel_has_btf: bool | None = None  # whether the loader had any BTF of the kernel, own or external
     steps: tuple[StepResult, ...] = ()  # of a scenario, as far as it came
@@ -439,6 +471,12 @@ class CaseResult:
     scenario: tuple[Step, ...] = ()
     behaviour: Behaviour | None = None
     checks: tuple[CheckResult, ...] = ()
+    answers: tuple[str, ...] = ()  # of a flaky case: what each run gave, in order
+
+    @property
+    def flaky(self) -> bool:
+        """Whether runs of this case differed in verdict, stage, errno or behaviour."""
+        return self.outcome is Outcome.FLAKY
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +489,7 @@ class ProgramInfo:
     pitfall: str = ""
     note: str = ""
     claim: str = ""
+    advice: Advice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,3 +506,4 @@ class Run:
     partial: bool = False  # interrupted: what is here is valid, more was planned
     programs: tuple[ProgramInfo, ...] = ()
     command: str = ""  # the command line that made the run
+    repeat: int = 1  # how often each case was run, in a fresh guest each time

@@ -35,6 +35,7 @@ from harness.model import (
     Run,
     Variant,
 )
+from harness.verdict.repeat import merged
 
 _QEMU = "qemu-system-x86_64"
 
@@ -101,6 +102,7 @@ class RunOptions:
     guest: GuestOptions = field(default_factory=GuestOptions)
     jobs: int = 1
     time_limit_s: float | None = None  # overrides every variant's own
+    repeat: int = 1  # passes over all cases, each in a fresh guest
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,14 @@ def run(options: RunOptions, progress: Progress) -> Run:
     """
     start = timestamp()
     planned = build_cases(options, progress)
-    progress.planned(len(planned))
+    progress.planned(len(planned) * options.repeat)
     crew = _Crew(options, progress, planned)
     crew.work()
     kernels = [*crew.kernels.values(), *(missing_kernel(name, why) for name, why in options.missing)]
-    results = [result for case in planned if (result := crew.results.get(case.case.id)) is not None]
+    results = [merged(rows) for case in planned if (rows := crew.results.get(case.case.id))]
     results += [not_run(case, why) for name, why in options.missing for case in _cases_on(planned, name)]
-    return assemble(kernels, results, start, compilers=options.compilers, partial=crew.stopped)
+    made = assemble(kernels, results, start, compilers=options.compilers, partial=crew.stopped)
+    return replace(made, repeat=options.repeat)
 
 
 def build_cases(options: RunOptions, progress: Progress) -> tuple[PlannedCase, ...]:
@@ -210,7 +213,7 @@ class _Crew:
 
     def __init__(self, options: RunOptions, progress: Progress, planned: Sequence[PlannedCase]) -> None:
         self.kernels: dict[str, KernelRun] = {}
-        self.results: dict[str, CaseResult] = {}
+        self.results: dict[str, list[CaseResult]] = {}  # by case id, a row per pass
         self._options = options
         self._progress = progress
         self._planned = planned
@@ -252,6 +255,12 @@ class _Crew:
     def _serve(self, kernel: Kernel, warm: Path | None) -> None:
         cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
         self.kernels[kernel.name] = describe_kernel(kernel)
+        for _ in range(self._options.repeat):
+            if not self._stop.is_set() and self.kernels[kernel.name].problem is None:
+                self.kernels[kernel.name] = self._pass(kernel, warm, cases)
+
+    def _pass(self, kernel: Kernel, warm: Path | None, cases: Sequence[PlannedCase]) -> KernelRun:
+        """Run all cases of a kernel once, beginning with a fresh guest."""
         self._progress.booting(kernel.name)
         with KernelSession(kernel, self._options.guest, warm) as session:
             self._sessions.append(session)
@@ -260,7 +269,7 @@ class _Crew:
             except InfrastructureError as problem:
                 self._progress.kernel_failed(kernel.name, str(problem))
             self._run_cases(session, cases)
-            self.kernels[kernel.name] = session.kernel_run
+            return session.kernel_run
 
     def _run_cases(self, session: KernelSession, cases: Iterable[PlannedCase]) -> None:
         for planned in cases:
@@ -269,7 +278,7 @@ class _Crew:
             result = session.run(planned.case, planned.built)
             if self._stop.is_set():
                 return  # the guest was taken away under this case: it says nothing
-            self.results[planned.case.id] = result
+            self.results.setdefault(planned.case.id, []).append(result)
             self._progress.case_done(result)
 
 

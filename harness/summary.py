@@ -18,6 +18,7 @@ _OUTCOMES = (
     (Outcome.CRASH, "crashed"),
     (Outcome.HANG, "hung"),
     (Outcome.SPLAT, "splat"),
+    (Outcome.FLAKY, "flaky"),
     (Outcome.NOT_RUN, "not run"),
     (Outcome.NO_EXPECTATION, "without expectation"),
 )
@@ -31,7 +32,9 @@ def summary(run: Run) -> Iterator[str]:
         cases = [case for case in run.cases if case.kernel == kernel.name]
         yield f"{kernel.name:<{width}}  {_state(kernel)}: {_counts(cases)}"
     partial = " (interrupted: more was planned)" if run.partial else ""
-    yield f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}: {_counts(run.cases)}{partial}"
+    times = f", {run.repeat} times each" if run.repeat > 1 else ""
+    head = f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}{times}"
+    yield f"{head}: {_counts(run.cases)}{partial}"
 
 
 def next_command(run: Run, pytest: Sequence[str] | None = None) -> str | None:
@@ -59,7 +62,15 @@ def described(run: Run, programs: Iterable[Program], command: Sequence[str]) -> 
 def _info(program: Program) -> ProgramInfo:
     path, root = program.path.resolve(), project_root().resolve()
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return ProgramInfo(program.name, str(shown), program.title, program.pitfall, program.note, program.claim)
+    return ProgramInfo(
+        program.name,
+        str(shown),
+        program.title,
+        program.pitfall,
+        program.note,
+        program.claim,
+        program.advice,
+    )
 
 
 def number(things: Sequence[object], word: str) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.build.claims import lacking
 from harness.build.clang import Includes, compile_source, flags
 from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
@@ -92,7 +93,7 @@ class Builder:
         except RenderError as error:
             return BuildFailure(Stage.RENDER, str(error), compiler=compiler)
         result = self._compiled(text, compiler)
-        return _checked(program, variant, result) if isinstance(result, BuiltObject) else result
+        return self._as_claimed(program, variant, result) if isinstance(result, BuiltObject) else result
 
     def build_all(
         self,
@@ -148,6 +149,16 @@ class Builder:
                 return BuildFailure(Stage.OPEN, str(error), text.text, compiler)
             entry = self._objects.put(key, compiled.object, programs, compiled.log, compiled.dependencies)
         return _built(entry, text, compiler)
+
+    def _as_claimed(self, program: Program, variant: Variant | None, built: BuiltObject) -> Result:
+        """The object, unless it is not what its manifest says: then nothing a kernel answers would count."""
+        built = _checked(program, variant, built)
+        if variant is None or not variant.claims or built.compiler is None:
+            return built
+        words = lacking(variant.claims, built, self._root / "objects")
+        if not words:
+            return built
+        return BuildFailure(Stage.COMPILE, words, built.source, built.compiler, no_answer=True)
 
     def _made_header(self) -> Path | None:
         """The folder of vmlinux.h, made the first time a text needs it; None without a BTF."""

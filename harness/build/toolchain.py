@@ -18,6 +18,7 @@ _VERSION = re.compile(r"clang version (\d+)\.(\d+)\.(\d+)")
 _LLVM_DIRS = Path("/usr/lib")
 _PROBE_SECONDS = 20
 INSTALL_HINT = "`bpfmatrix doctor --install`, or: apt-get install clang"
+_OBJDUMP = re.compile(r"llvm-objdump(-\d+)?")
 
 
 def find_compilers(names: Sequence[str]) -> tuple[Compiler, ...]:
@@ -40,6 +41,32 @@ def installed() -> tuple[Compiler, ...]:
     binaries = {path.resolve(): path for path in _candidates()}
     usable = [compiler for path in binaries.values() if (compiler := _probe(path, None)) is not None]
     return tuple(sorted(usable, key=_version_key, reverse=True))
+
+
+def find_objdump(compiler: Compiler) -> Path:
+    """Return the llvm-objdump for objects of `compiler`: its own, else one of its number, else any.
+
+    Raises UserError when there is none; what they print is brought to one form, so any will do.
+    """
+    own = compiler.path.resolve().parent
+    number = compiler.version.split(".", 1)[0]
+    folders = [own, *(Path(folder) for folder in os.get_exec_path() if folder)]
+    folders += sorted(_LLVM_DIRS.glob("llvm-*/bin"), reverse=True)
+    found = [
+        path
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.glob("llvm-objdump*"))
+        if _OBJDUMP.fullmatch(path.name) and os.access(path, os.X_OK)
+    ]
+    fitting = (path for path in found if path.parent == own or path.name == f"llvm-objdump-{number}")
+    chosen = next(fitting, found[0] if found else None)
+    if chosen is None:
+        raise UserError(
+            "llvm-objdump is missing; manifests assert on the code clang made",
+            hint=f"`bpfmatrix doctor --install`, or: apt-get install llvm-{number}",
+        )
+    return chosen
 
 
 def _newest() -> Compiler:

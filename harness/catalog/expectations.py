@@ -133,7 +133,8 @@ def _expected(document: Document, path: NodePath, entry: Mapping[str, Any]) -> E
             f"stage {entry['stage']} happens before the kernel: it has no errno",
             where=document.origin((*path, "errno")),
         )
-    _check_pattern(document, path, entry.get("message"))
+    if "message" in entry:
+        check_pattern(document, (*path, "message"), entry["message"])
     if verdict is VerdictKind.REJECT and "behaviour" in entry:
         raise UserError(
             "verdict reject has no behaviour: the program never ran",
@@ -155,17 +156,14 @@ def _near(name: str) -> str:
     return f"{lead}? " if lead.startswith("did you mean") else ""
 
 
-def _check_pattern(document: Document, path: NodePath, pattern: str | None) -> None:
-    if pattern is None:
-        return
+def check_pattern(document: Document, path: NodePath, pattern: str) -> None:
+    """Raise UserError when the text at `path` is no regular expression."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # "[[" and its like mean something else in later Pythons
             re.compile(pattern)
     except (re.error, Warning, OverflowError, RecursionError) as error:
-        raise UserError(
-            f"not a regular expression: {error}", where=document.origin((*path, "message"))
-        ) from error
+        raise UserError(f"not a regular expression: {error}", where=document.origin(path)) from error
 
 
 def _kernels(document: Document, path: NodePath, text: str) -> VersionRange:

@@ -17,7 +17,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from harness.catalog.advice import read_advice
 from harness.catalog.checks import read_checks
+from harness.catalog.claims import with_claims
 from harness.catalog.expectations import check_reachable, read_expectations
 from harness.catalog.scenario import check_conditions, condition_axes, read_steps
 from harness.catalog.schemacheck import suggest
@@ -41,7 +43,7 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
     axes = _axes(document)
     texts = Texts(document)
     _check_variables(document, axes, template, texts)
-    variants = _variants(document, axes, texts)
+    variants = with_claims(document, axes, _variants(document, axes, texts))
     expectations = read_expectations(document, axes)
     check_reachable(document, variants, expectations)
     return Program(
@@ -55,6 +57,7 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
         claim=_line(document.data["claim"]),
         expectations=expectations,
         origin=document.origin(),
+        advice=read_advice(document, axes, variants),
     )
 
 

@@ -31,6 +31,7 @@ Examples:
   bpfmatrix run --programs programs/maps --clang clang-14 --clang clang-19
   bpfmatrix run --programs build/mine.bpf.o --kernel all --out /tmp/mine
   bpfmatrix run --kernel all --missing-kernel skip
+  bpfmatrix run --kernel 6.12 --repeat 3
 
 \b
 Exit status: 0 as expected, 1 verdicts differ, 2 usage or input, 3 a guest, a download or a disk failed.
@@ -63,8 +64,21 @@ Exit status: 0 as expected, 1 verdicts differ, 2 usage or input, 3 a guest, a do
     metavar="S",
     help="Seconds a case may take, instead of what its manifest says.",
 )
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, 100),
+    default=1,
+    metavar="N",
+    help="Run everything N times, each time in fresh guests; a case that answers differently is flaky.",
+)
 def run(
-    *, choice: Choice, programs: tuple[Path, ...], keyword: str, jobs: int | None, time_limit: float | None
+    *,
+    choice: Choice,
+    programs: tuple[Path, ...],
+    keyword: str,
+    jobs: int | None,
+    time_limit: float | None,
+    repeat: int,
 ) -> int:
     """Load every program variant in every kernel and write the matrix.
 
@@ -89,6 +103,7 @@ def run(
             guest=choice.guest,
             jobs=jobs or max(1, min(os.cpu_count() or 1, len(got.kernels))),
             time_limit_s=time_limit,
+            repeat=repeat,
         )
         result = pipeline.run(options, progress)
     command = click.get_current_context().meta.get(COMMAND, ())

@@ -24,8 +24,8 @@ from harness.guest.qmp import Monitor
 # cryptomgr.notests: the self tests of the ciphers cost 0.4 s of an emulated boot (measured on 6.12). no5lvl:
 # QEMU offers five levels of page tables, and every level costs an emulated guest a load on each TLB miss.
 # tsc=reliable: no watchdog that compares the clock with another one and could doubt it after a restore.
-# init_on_alloc=0: Debian's kernels zero every page they hand out, a good eighth of an emulated case. Map
-# memory and the verifier's own are zeroed by their owners.
+# init_on_alloc=0: Debian's kernels zero every page they hand out, a good eighth of an emulated case. Maps and
+# the verifier's own memory are zeroed by their owners.
 BASE_APPEND = (
     *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "rdinit=/init"),
     *("cryptomgr.notests", "no5lvl", "tsc=reliable", "init_on_alloc=0"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from harness.errors import InfrastructureError, UserError
@@ -17,13 +19,15 @@ from harness.model import Kernel
 
 # Beside busybox, what a person wants to have at hand in there, where the machine has a static one.
 _TOOLS = {"/bin/busybox": "busybox"}
+_PROMPT = b"# "
 
 
 def run_shell(kernel: Kernel, options: GuestOptions) -> int:
     """Boot `kernel` with a busybox shell on this terminal and wait until it ends; QEMU's exit status.
 
     The guest has nothing of the host: in there are busybox, the kernel's own file systems and the agent.
-    Raise UserError when busybox is missing or not static.
+    Without a terminal the shell gets what comes on standard input, and `exit` behind it. Raise UserError when
+    busybox is missing or not static, InfrastructureError when QEMU cannot be started.
     """
     busybox = static_busybox()
     agent = build_agent()
@@ -35,9 +39,32 @@ def run_shell(kernel: Kernel, options: GuestOptions) -> int:
         *("-append", append_text(kernel.boot_args, ("bpfmatrix.shell",))),
     ]
     try:
-        return subprocess.run(command, check=False).returncode
+        if sys.stdin.isatty():
+            return subprocess.run(command, check=False).returncode
+        return _feed(command, sys.stdin.buffer.read())
     except OSError as error:
         raise InfrastructureError(f"QEMU could not be started: {error}", hint="bpfmatrix doctor") from error
+
+
+def _feed(command: list[str], words: bytes) -> int:
+    """Give a shell without a terminal its input once it asks; what comes before its prompt would be lost."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as qemu:
+        assert qemu.stdin is not None  # noqa: S101 - a pipe, as asked for
+        assert qemu.stdout is not None  # noqa: S101
+        seen = b""
+        try:
+            while piece := os.read(qemu.stdout.fileno(), 4096):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+                asked = _PROMPT in seen
+                seen = (seen + piece)[-4096:] if not asked else seen
+                if not asked and _PROMPT in seen:
+                    qemu.stdin.write(words + b"\nexit\n")
+                    qemu.stdin.flush()
+        except BaseException:
+            qemu.kill()
+            raise
+    return qemu.returncode
 
 
 def static_busybox() -> Path:

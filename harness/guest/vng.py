@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,15 +45,24 @@ def platform_arguments(kernel: Kernel, *, kvm: bool) -> tuple[str, ...]:
     """
     command = _command(kernel, kvm=kvm)
     entry = cache_dir() / "guest" / f"platform-{_key(command)}.json"
-    try:
-        return tuple(json.loads(entry.read_text()))
-    except (OSError, ValueError):
-        arguments = keep_platform(_ask(command))
+    arguments = _kept(entry)
+    if arguments is not None:
+        return arguments
+    arguments = keep_platform(_ask(command))
     entry.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=entry.parent, delete=False) as file:
         json.dump(arguments, file)
     Path(file.name).replace(entry)
     return arguments
+
+
+def _kept(entry: Path) -> tuple[str, ...] | None:
+    """The answer kept in the cache, None when there is none or its QEMU is no longer where it was."""
+    try:
+        arguments = tuple(str(word) for word in json.loads(entry.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return arguments if arguments and shutil.which(arguments[0]) else None
 
 
 def version() -> str:

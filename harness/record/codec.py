@@ -24,6 +24,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.record.advicecodec import advice_from_json, advice_to_json
 from harness.record.scenariocodec import (
     check_from_json,
     check_to_json,
@@ -47,6 +48,7 @@ def run_to_json(run: Run) -> Json:
         "tools": dict(run.tools),
         "partial": run.partial,
         "command": run.command,
+        "repeat": run.repeat,
     }
 
 
@@ -57,7 +59,21 @@ def kernel_to_json(kernel: KernelRun) -> Json:
 
 def program_to_json(program: ProgramInfo) -> Json:
     """Return an item of `programs`."""
-    return asdict(program)
+    return {
+        "name": program.name,
+        "path": program.path,
+        "title": program.title,
+        "pitfall": program.pitfall,
+        "note": program.note,
+        "claim": program.claim,
+        "advice": advice_to_json(program.advice),
+    }
+
+
+def program_from_json(raw: Mapping[str, Any]) -> ProgramInfo:
+    """Rebuild it; a file of an older version has no advice."""
+    known = _known(ProgramInfo, raw)
+    return ProgramInfo(**known | {"advice": advice_from_json(raw.get("advice"))})
 
 
 def case_to_json(case: CaseResult) -> Json:
@@ -78,6 +94,8 @@ def case_to_json(case: CaseResult) -> Json:
         "abnormal": _value(case.verdict.abnormal),
         "outcome": case.outcome.value,
         "reason": case.reason,
+        "flaky": case.flaky,
+        "answers": list(case.answers),
         "expected": _expected_to_json(case.expected),
         "insns_processed": seen.insns_processed if seen else None,
         "kernel_time_us": seen.kernel_time_us if seen else None,
@@ -126,6 +144,7 @@ def case_from_json(raw: Mapping[str, Any]) -> CaseResult:
         slow=raw["slow"],
         reason=raw["reason"],
         build_log=raw["log"] if seen is None else "",
+        answers=tuple(raw.get("answers", ())),
         scenario=tuple(step_from_json(step) for step in raw.get("scenario", ())),
         behaviour=_behaviour(raw.get("behaviour")),
         checks=tuple(check_from_json(check) for check in raw.get("checks", ())),
@@ -144,8 +163,9 @@ def run_from_json(raw: Mapping[str, Any]) -> Run:
         kernels=tuple(KernelRun(**_known(KernelRun, item)) for item in raw["kernels"]),
         cases=tuple(case_from_json(item) for item in raw["cases"]),
         partial=head["partial"],
-        programs=tuple(ProgramInfo(**_known(ProgramInfo, item)) for item in raw.get("programs", ())),
+        programs=tuple(program_from_json(item) for item in raw.get("programs", ())),
         command=head.get("command", ""),
+        repeat=head.get("repeat", 1),
     )
 
 
@@ -210,6 +230,7 @@ def _observation_to_json(seen: Observation) -> Json:
         "kernel_messages": list(seen.kernel_messages),
         "console_tail": seen.console_tail,
         "wall_us": seen.wall_us,
+        "guest_us": seen.guest_us,
         "note": seen.note,
     }
 
@@ -233,6 +254,7 @@ def _observation_from_json(case: Mapping[str, Any], raw: Mapping[str, Any]) -> O
         kernel_messages=tuple(raw["kernel_messages"]),
         console_tail=raw["console_tail"],
         wall_us=raw["wall_us"],
+        guest_us=raw.get("guest_us"),
         note=raw["note"],
         steps=tuple(result_from_json(step) for step in case.get("steps", ())),
     )

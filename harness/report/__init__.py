@@ -10,7 +10,7 @@ from harness.errors import UserError
 from harness.model import Run
 from harness.record import runfile
 from harness.record.atomic import replacing
-from harness.report import html, markdown, tables
+from harness.report import html, markdown, pitfalls, tables
 from harness.report import terminal as _terminal
 from harness.report.matrix import build
 
@@ -21,6 +21,7 @@ _RENDERERS: dict[str, Callable[[Run], str]] = {
     "html": lambda run: html.render(build(run)),
     "json": lambda run: "".join(runfile.dump(run)),
     "csv": tables.render_csv,
+    "pitfalls": pitfalls.render,
     "junit": tables.render_junit,
 }
 FORMATS = tuple(_RENDERERS)

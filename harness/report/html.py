@@ -33,7 +33,7 @@ _CELL_BYTES = 830
 _STEP_MARKUP, _CHECK_MARKUP = 35, 65  # of a step and a check, beside their words
 _SMALLEST_BUDGET = 500_000
 _ESCAPED = 1.06  # growth of a log by escaping and marking
-_FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.NO_EXPECTATION: "?"}
+_FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.FLAKY: "~", Outcome.NO_EXPECTATION: "?"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 
 from tabulate import tabulate
 
-from harness.report.matrix import SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row
+from harness.report.matrix import SIGNS, SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row
 from harness.report.summary import counts, package, started
 from harness.verdict.causes import cause_by_id
 from harness.verdict.expect import describe_expected
@@ -61,13 +61,13 @@ def _head(matrix: Matrix) -> str:
     if run.partial:
         lines.append("**The run was interrupted: what is here is valid, more was planned.**")
     if run.command:
-        lines.append(f"Made by {_code(run.command)}.")
+        lines.append(f"Made by {code(run.command)}.")
     summary = tabulate(
         [[words, number] for words, number in counts(matrix)], headers=["", "number"], tablefmt="github"
     )
     kernels = tabulate(
         [
-            [escape(k.title), escape(k.release), escape(package(k)), _code(k.sha256[:12]), escape(started(k))]
+            [escape(k.title), escape(k.release), escape(package(k)), code(k.sha256[:12]), escape(started(k))]
             for k in matrix.kernels
         ],
         headers=["kernel", "release", "source", "image SHA-256", "guest"],
@@ -83,8 +83,8 @@ def _legend() -> str:
     return (
         f"{marks}. A rejection names the stage (map = map creation) and the errno; the small number is the "
         "cause, a small letter the check that does not hold. **Bold with ≠** is another verdict or behaviour "
-        "than expected, **bold with ≈** the expected verdict with "
-        "another stage, errno or message; ? is measured without an expectation."
+        "than expected, **bold with ≈** the expected verdict with another stage, errno or message, **bold "
+        "with ~** a case repeated that did not always answer alike; ? is measured without an expectation."
     )
 
 
@@ -93,11 +93,11 @@ def _group(group: Group, matrix: Matrix, notes: _Notes) -> str:
     lines = [f"## {escape(group.heading)}"]
     if info.claim:
         lines.append(f"> {escape(info.claim, 1000)}" + (f" ({escape(info.note)})" if info.note else ""))
-    lines.append(f"Program: {_link(info.path) if info.path else _code(info.name)}")
+    lines.append(f"Program: {link(info.path) if info.path else code(info.name)}")
     used: dict[int, str] = {}
     checks = _Letters()
     table = [
-        [_code(row.label), *(_cell(cell, notes, used, checks) for cell in row.cells)] for row in group.rows
+        [code(row.label), *(_cell(cell, notes, used, checks) for cell in row.cells)] for row in group.rows
     ]
     headers = ["variant", *(escape(kernel.title) for kernel in matrix.kernels)]
     lines.append(tabulate(table, headers=headers, tablefmt="github", disable_numparse=True))
@@ -113,7 +113,7 @@ def _cell(cell: Cell, notes: _Notes, used: dict[int, str], checks: _Letters) -> 
     text = escape(cell.text)
     cause = cell.case.verdict.cause if cell.case else None
     if cell.bad:
-        text = f"**{text} {'≈' if cell.outcome.value == 'changed' else '≠'}**"
+        text = f"**{text} {SIGNS.get(cell.outcome, '≠')}**"
     elif cell.outcome.value == "no_expectation":
         text += " ?"
     if cause and cell.mark is Mark.REJECT:
@@ -131,7 +131,9 @@ def _differences(row: Row) -> str:
         if cell.bad and cell.case:
             wanted = f" (expected {describe_expected(cell.case.expected)})" if cell.case.expected else ""
             why = escape(cell.why) or f"{cell.outcome.value}{wanted}"
-            lines.append(f"- ≠ {_code(row.label)} on {escape(cell.kernel.title)}: {why}")
+            lines.append(
+                f"- {SIGNS.get(cell.outcome, '≠')} {code(row.label)} on {escape(cell.kernel.title)}: {why}"
+            )
     return "\n".join(lines)
 
 
@@ -148,16 +150,17 @@ def _causes(notes: _Notes) -> str:
     return "\n\n".join(lines)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Set as code; backticks and bars inside cannot end it or the table cell."""
     shown = one_line(text, 300).replace("`", "'").replace("|", "¦")
     return f"`{shown}`" if shown else "–"
 
 
-def _link(path: str) -> str:
+def link(path: str) -> str:
+    """Link a file of the project from a document in a folder of its top; a path outside is only named."""
     target = one_line(path, 500).replace("\\", "/")
     safe = re.sub(
         r"[^A-Za-z0-9._/+-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), target
     )
     outside = safe.startswith(("/", "..")) or ":" in target
-    return _code(path) if outside else f"[{_code(path)}](../{safe})"
+    return code(path) if outside else f"[{code(path)}](../{safe})"

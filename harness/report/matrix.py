@@ -64,7 +64,11 @@ SHORT_STAGE: Mapping[Stage, str] = {
     Stage.RUN: "run",
 }
 # Outcomes somebody has to look at.
-BAD = frozenset({Outcome.CHANGED, Outcome.UNEXPECTED, Outcome.CRASH, Outcome.HANG, Outcome.SPLAT})
+BAD = frozenset(
+    {Outcome.CHANGED, Outcome.UNEXPECTED, Outcome.CRASH, Outcome.HANG, Outcome.SPLAT, Outcome.FLAKY}
+)
+# How a cell that is bad is marked behind its symbol; ≠ where nothing else is said.
+SIGNS: Mapping[Outcome, str] = {Outcome.CHANGED: "≈", Outcome.FLAKY: "~"}
 _BEHAVIOURS = {Behaviour.BEHAVES: Mark.BEHAVES, Behaviour.MISBEHAVES: Mark.MISBEHAVES}
 _ABNORMAL = {Outcome.CRASH: Mark.CRASH, Outcome.HANG: Mark.HANG, Outcome.SPLAT: Mark.SPLAT}
 
@@ -196,6 +200,8 @@ def reproduce(case: CaseResult, info: ProgramInfo) -> str:
     words = ["bpfmatrix", "run", "--kernel", case.kernel]
     if not case.pitfall and info.path:
         words += ["--programs", info.path]
+    if case.flaky:
+        words += ["--repeat", str(len(case.answers))]
     if case.compiler:
         words += ["--clang", case.compiler.split(" ", 1)[0]]
     return shlex.join([*words, "-k", f"{case.program}[{case.variant}]"])
@@ -213,7 +219,7 @@ def _rows(
 def _cell(kernel: KernelRun, case: CaseResult | None) -> Cell:
     if case is None or case.outcome is Outcome.NOT_RUN:
         return Cell(kernel, case, Mark.NOT_RUN, Outcome.NOT_RUN)
-    mark = _ABNORMAL.get(case.outcome)
+    mark = _ABNORMAL.get(case.outcome) or _ABNORMAL.get(case.verdict.abnormal or case.outcome)
     if mark is None and case.behaviour is not None:
         mark = _BEHAVIOURS[case.behaviour]
     if mark is None:

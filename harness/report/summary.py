@@ -12,6 +12,7 @@ _OUTCOMES = {
     Outcome.CRASH: "crash",
     Outcome.HANG: "hang",
     Outcome.SPLAT: "splat",
+    Outcome.FLAKY: "flaky",
     Outcome.NO_EXPECTATION: "no expectation",
     Outcome.NOT_RUN: "not run",
 }

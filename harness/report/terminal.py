@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from harness.model import KernelRun, Outcome
-from harness.report.matrix import SYMBOLS, Cell, Mark, Matrix
+from harness.model import KernelRun
+from harness.report.matrix import SIGNS, SYMBOLS, Cell, Mark, Matrix
 from harness.report.summary import sentence
 from harness.verdict.text import one_line
 
@@ -117,7 +117,7 @@ def _text(cell: Cell, detail: int) -> str:
 def _flag(cell: Cell) -> str:
     if not cell.bad:
         return ""
-    return "≈" if cell.outcome is Outcome.CHANGED else "≠"
+    return SIGNS.get(cell.outcome, "≠")
 
 
 def _header(kernel: KernelRun) -> str:

@@ -16,6 +16,7 @@ from harness.errors import UserError
 from harness.model import Stage, VersionRange
 
 UNCLASSIFIED = "unclassified"
+LACKS_CLAIM = "variant-lacks-claim"  # of an object that is not what its manifest says; never as expected
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,12 @@ def interpret(
 
 
 def interpret_failure(failure: BuildFailure) -> Verdict:
-    """Turn a failure to render, compile or read an object into a rejection at that stage."""
+    """Turn a failure to render, compile or read an object into a rejection at that stage.
+
+    An object that is not what its manifest claims is no answer of anybody.
+    """
     return Verdict(
-        VerdictKind.REJECT,
+        VerdictKind.NONE if failure.no_answer else VerdictKind.REJECT,
         failure.stage,
         failure.errno,
         find_cause(evidence.of_failure(failure)).id,

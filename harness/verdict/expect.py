@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from harness.model import (
     BuildFailure,
+    Compiler,
     Expectation,
     Expected,
     GuestFacts,
@@ -21,22 +22,27 @@ from harness.model import (
 )
 from harness.scenario import Behaviour, CheckResult
 from harness.verdict.behaviour import behaviour_of, concerns, failed_words
+from harness.verdict.causes import LACKS_CLAIM
 from harness.verdict.text import one_line
 
 _SEARCHED = 1 << 18  # characters of each log a message pattern is searched in, from the end
 
 
 def expected_for(
-    program: Program, variant: Variant, version: KernelVersion, facts: GuestFacts | None
+    program: Program,
+    variant: Variant,
+    version: KernelVersion,
+    facts: GuestFacts | None,
+    compiler: Compiler | None = None,
 ) -> Expected | None:
     """Return the first of the program's expectations whose conditions all hold, None if there is none.
 
-    `facts` is None where no guest told them (a kernel that did not boot); an entry that `needs` something
-    is passed over then, as nobody knows whether it holds. Who is accepted and checked is expected to
-    behave, where the manifest does not say otherwise.
+    `facts` is None where no guest told them (a kernel that did not boot), `compiler` for an object nobody
+    here compiled; an entry that `needs` something of either is passed over then, as nobody knows whether
+    it holds. Who is accepted and checked is expected to behave, where the manifest does not say otherwise.
     """
     for entry in program.expectations:
-        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts):
+        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts, compiler):
             return _with_behaviour(entry.expected, variant, version)
     return None
 
@@ -62,14 +68,15 @@ def judge(
     if verdict.abnormal is not None:
         wanted = f", expected {describe_expected(expected)}" if expected else ""
         return verdict.abnormal, one_line(f"{verdict.abnormal.value}: {verdict.message}{wanted}", 400)
+    if verdict.cause == LACKS_CLAIM:
+        return Outcome.UNEXPECTED, one_line(verdict.message, 400)
     if verdict.kind is VerdictKind.NONE:
         return Outcome.NOT_RUN, verdict.message or "not run"
     if expected is None:
         return Outcome.NO_EXPECTATION, ""
-    if verdict.kind is not expected.verdict:
-        return Outcome.UNEXPECTED, _difference(verdict, expected)
-    if misses := _behaves_otherwise(expected, checks):
-        return Outcome.UNEXPECTED, misses
+    other = verdict.kind is not expected.verdict
+    if difference := _difference(verdict, expected) if other else _behaves_otherwise(expected, checks):
+        return Outcome.UNEXPECTED, difference
     change = _change(verdict, seen, expected)
     return (Outcome.CHANGED, change) if change else (Outcome.AS_EXPECTED, "")
 
@@ -139,8 +146,15 @@ def _same(left: str | int | bool, right: str | int | bool) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
-def _met(entry: Expectation, facts: GuestFacts | None) -> bool:
-    return not entry.needs or (facts is not None and all(facts.has(need) for need in entry.needs))
+def _met(entry: Expectation, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
+    return all(_holds(need, facts, compiler) for need in entry.needs)
+
+
+def _holds(need: str, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
+    kind, _, major = need.removeprefix("!").partition(".")
+    if kind == "clang":
+        return compiler is not None and (compiler.major >= int(major)) is not need.startswith("!")
+    return facts is not None and facts.has(need)
 
 
 def _said(pattern: str, verdict: Verdict, seen: Observation | BuildFailure | str | None) -> bool:

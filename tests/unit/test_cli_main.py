@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +228,7 @@ def test_report_prints_or_writes(
     from harness.record.runfile import write  # noqa: PLC0415 - only this test makes a run file
 
     monkeypatch.chdir(tmp_path)
-    write(run_of(rejected()), Path("run.json"))
+    write(run_of(replace(rejected(), pitfall="N01")), Path("run.json"))
     assert main(["report", "run.json", "--format", form]) == 0
     printed = capsys.readouterr().out
     assert "1024-raw" in printed
@@ -260,3 +263,10 @@ def test_prune_of_an_empty_cache(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_kernel_that_failed_makes_status_3(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, run_of(row(), kernels=(kernel_run(), kernel_run("6.1", problem="no guest"))))
     assert main(["run"]) == 3
+
+
+def test_a_missing_python_package_is_told_in_words() -> None:
+    program = "import sys; sys.modules['virtme_ng'] = None; from harness.cli import main; sys.exit(main())"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("bpfmatrix: the Python package 'virtme_ng' is missing\n  next: ")

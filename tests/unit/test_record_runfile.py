@@ -130,6 +130,7 @@ cases = st.builds(
     object_sha256=st.none() | text,
     slow=st.booleans(),
     reason=text,
+    answers=st.lists(text, max_size=2).map(tuple),
     scenario=st.lists(steps, max_size=3).map(tuple),
     behaviour=behaviours,
     checks=st.lists(st.builds(CheckResult, text, text, text, st.booleans(), text), max_size=2).map(tuple),
@@ -162,6 +163,7 @@ def test_a_run_comes_back_as_it_went(
         partial=True,
         programs=(ProgramInfo("p", "p.bpf.c.j2", claim="c"),),
         command="bpfmatrix run",
+        repeat=3,
     )
     write(run, path)
     assert read(path) == run

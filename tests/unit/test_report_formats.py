@@ -358,9 +358,9 @@ def test_json_is_the_run_file(tmp_path: Path) -> None:
 
 
 def test_unknown_format_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"did you mean 'html'.*markdown, html, json, csv, junit"):
+    with pytest.raises(UserError, match=r"did you mean 'html'.*markdown, html, json, csv, pitfalls, junit"):
         render(RUN, "htm")
-    assert FORMATS == ("markdown", "html", "json", "csv", "junit")
+    assert FORMATS == ("markdown", "html", "json", "csv", "pitfalls", "junit")
 
 
 def test_write_all_writes_three_files_and_nothing_else(tmp_path: Path) -> None:

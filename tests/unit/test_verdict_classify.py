@@ -9,6 +9,7 @@ import pytest
 
 from harness.model import (
     BuildFailure,
+    Compiler,
     Expectation,
     Expected,
     GuestFacts,
@@ -219,6 +220,22 @@ V61 = KernelVersion(6, 1, 5)
 def chosen(prog: Program, facts: GuestFacts | None = FACTS, **values: str | int | bool) -> VerdictKind | None:
     expected = expected_for(prog, Variant("v", values), V61, facts)
     return expected.verdict if expected else None
+
+
+def test_needs_of_the_compiler() -> None:
+    prog = program(
+        entry(VerdictKind.ACCEPT, needs=("clang.16",)),
+        entry(VerdictKind.REJECT, needs=("!clang.16",)),
+    )
+
+    def decided(compiler: Compiler | None) -> VerdictKind | None:
+        expected = expected_for(prog, Variant("v", {}), V61, None, compiler)
+        return expected.verdict if expected else None
+
+    assert decided(Compiler("clang-19", Path("clang-19"), "19.1.7")) is VerdictKind.ACCEPT
+    assert decided(Compiler("clang-16", Path("clang-16"), "16.0.6")) is VerdictKind.ACCEPT
+    assert decided(Compiler("clang-14", Path("clang-14"), "14.0.6")) is VerdictKind.REJECT
+    assert decided(None) is None
 
 
 def test_first_expectation_that_holds_decides() -> None:

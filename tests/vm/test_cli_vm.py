@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,19 @@ def test_a_program_on_the_oldest_and_the_newest(tmp_path: Path, newest: Any) -> 
     assert status == 0, out
     assert f"written: {tmp_path}/matrix.html" in out
     assert data["run"]["command"].startswith("bpfmatrix run --kernel 5.10")
+
+
+def test_repeated_in_fresh_guests_the_answers_agree(tmp_path: Path) -> None:
+    command = Command(
+        "bpfmatrix", "run", "--kernel", "5.10", "--repeat", "3", "--out", str(tmp_path), "-k", "4096-raw"
+    )
+    status, out = command.finish()
+    assert status == 0, out
+    assert out.count("ready in") == 3
+    assert "1 case on 1 kernel, 3 times each: " in out
+    data = run_file(tmp_path)
+    assert data["run"]["repeat"] == 3
+    assert [(case["flaky"], case["answers"]) for case in data["cases"]] == [(False, [])]
 
 
 def test_a_foreign_object_gets_a_row_per_program(tmp_path: Path) -> None:
@@ -102,3 +117,16 @@ def test_shown_on_a_pipe_as_plain_lines(tmp_path: Path) -> None:
     assert "5.10: starting its guest\n" in out
     assert " ready in " in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(("words", "answer"), [("uname -r", "5.10."), ("", "reboot: Power down")])
+def test_a_shell_without_a_terminal_takes_its_input_and_ends(words: str, answer: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "bpfmatrix", "shell", "5.10"],
+        input=words,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert answer in done.stdout

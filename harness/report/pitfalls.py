@@ -1,0 +1,107 @@
+"""`docs/pitfalls.md`: every pitfall with what was measured of it, and the verdict on the note's advice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from harness.model import Run
+from harness.report.markdown import code, escape
+from harness.report.matrix import Group, Matrix, build
+from harness.report.pitfallentry import section
+from harness.verdict.advice import ClaimRuling, rule
+
+_INTRODUCTION = """# The pitfalls, measured
+
+What two field notes and their readers say of eBPF programs, and what kernels answer. Nothing here is typed
+by hand: this page is made from a run by
+
+```sh
+bpfmatrix report reports/run.json --format pitfalls -o docs/pitfalls.md
+```
+
+A claim is *confirmed* on a kernel where every variant named for it answers as the claim says, *refuted*
+where one does not, and *undecided* where nothing decisive was measured. How claims are written is in
+[manifest.md](manifest.md), how cells are read in [reading-the-matrix.md](reading-the-matrix.md).
+
+"""
+_NUMBER = re.compile(r"(\D*)(\d*)(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Pitfall:
+    """The entries of one item of the notes, each with the rulings on its claims."""
+
+    name: str  # "N02"
+    entries: tuple[tuple[Group, tuple[ClaimRuling, ...]], ...]
+
+
+def render(run: Run) -> str:
+    """Return the whole document, ending in one newline. Entries of no pitfall are left out."""
+    matrix = build(run)
+    pitfalls = _pitfalls(matrix)
+    parts = [_head(matrix), _overview(pitfalls)]
+    for pitfall in pitfalls:
+        parts.append(f"## {escape(pitfall.name)}")
+        parts += [section(matrix, group, rulings) for group, rulings in pitfall.entries]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _pitfalls(matrix: Matrix) -> tuple[Pitfall, ...]:
+    by_name: dict[str, list[Group]] = {}
+    for group in matrix.groups:
+        if group.info.pitfall:
+            by_name.setdefault(group.info.pitfall, []).append(group)
+    return tuple(
+        Pitfall(name, tuple((group, _rulings(matrix, group)) for group in by_name[name]))
+        for name in sorted(by_name, key=_order)
+    )
+
+
+def _order(name: str) -> tuple[int, str, int, str]:
+    """Notes N and S first, in the order of their items, then what was added."""
+    letters, digits, rest = _NUMBER.fullmatch(name).groups()  # type: ignore[union-attr]  # always matches
+    return ("NS".find(letters) % 3, letters, int(digits or 0), rest)
+
+
+def _rulings(matrix: Matrix, group: Group) -> tuple[ClaimRuling, ...]:
+    advice = group.info.advice
+    if advice is None:
+        return ()
+    cases = [cell.case for row in group.rows for cell in row.cells if cell.case]
+    return tuple(rule(claim, matrix.kernels, cases) for claim in advice.claims)
+
+
+def _head(matrix: Matrix) -> str:
+    kernels = ", ".join(escape(kernel.title) for kernel in matrix.kernels if not kernel.problem)
+    return _INTRODUCTION + f"Measured {escape(matrix.run.start)} on {kernels}."
+
+
+def _overview(pitfalls: Sequence[Pitfall]) -> str:
+    rows = [
+        [
+            f"[{escape(pitfall.name)}](#{anchor(pitfall.name)})",
+            escape(ruling.claim.says, 400),
+            f"**{escape(str(ruling))}**",
+        ]
+        for pitfall in pitfalls
+        for _, rulings in pitfall.entries
+        for ruling in rulings
+    ]
+    unjudged = [
+        f"{escape(pitfall.name)} {code(group.info.name)}"
+        for pitfall in pitfalls
+        for group, rulings in pitfall.entries
+        if not rulings
+    ]
+    table = tabulate(rows, headers=["", "what is said", "verdict"], tablefmt="github")
+    note = f"\n\nWithout a claim to judge: {', '.join(unjudged)}." if unjudged else ""
+    return f"## The advice, judged\n\n{table}{note}"
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor a Markdown renderer gives a heading of plain words."""
+    return re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-")

@@ -1,0 +1,139 @@
+"""The order of a run, with guests that are not real."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_support import REJECT, kernel
+
+from harness import pipeline
+from harness.errors import InfrastructureError
+from harness.execute import describe_kernel
+from harness.model import (
+    BuiltObject,
+    Case,
+    CaseResult,
+    Kernel,
+    KernelRun,
+    Outcome,
+    Program,
+    ProgramKind,
+    Variant,
+    Verdict,
+    VerdictKind,
+)
+
+BUILT = BuiltObject(Path("x.o"), "00", "int x;", None, ("f",))
+
+
+class Guests:
+    """Every session ever made; a variant's answers come from its name, a letter per guest."""
+
+    def __init__(self) -> None:
+        self.sessions: list[FakeSession] = []
+        self.broken: set[int] = set()  # sessions, by number, that never become ready
+        self.stop: threading.Event | None = None
+
+    def __call__(self, kernel: Kernel, _options: Any, _warm: Any = None) -> FakeSession:
+        self.sessions.append(FakeSession(kernel, len(self.sessions), self))
+        return self.sessions[-1]
+
+
+class FakeSession:
+    def __init__(self, kernel: Kernel, number: int, guests: Guests) -> None:
+        self.kernel_run = describe_kernel(kernel)
+        self.number = number
+        self.guests = guests
+        self.ran: list[str] = []
+        self.closed = False
+
+    def __enter__(self) -> FakeSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> KernelRun:
+        if self.number in self.guests.broken:
+            self.kernel_run = replace(self.kernel_run, problem="never ready")
+            raise InfrastructureError("never ready")
+        self.kernel_run = replace(self.kernel_run, accel="tcg")
+        return self.kernel_run
+
+    def run(self, case: Case, _built: object) -> CaseResult:
+        self.ran.append(case.variant.name)
+        letter = case.variant.name[self.number % len(case.variant.name)]
+        if self.number in self.guests.broken:
+            verdict, outcome = Verdict(VerdictKind.NONE), Outcome.NOT_RUN
+        elif letter == "a":
+            verdict, outcome = Verdict(VerdictKind.ACCEPT), Outcome.NO_EXPECTATION
+        else:
+            verdict, outcome = REJECT, Outcome.NO_EXPECTATION
+        return CaseResult(
+            case.id, case.program.name, case.variant.name, case.kernel, None, "raw", verdict, outcome
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def guests(monkeypatch: pytest.MonkeyPatch) -> Guests:
+    made = Guests()
+    monkeypatch.setattr(pipeline, "KernelSession", made)
+    monkeypatch.setattr(pipeline, "warm_object", lambda: None)
+    monkeypatch.setattr(pipeline.Builder, "build_all", lambda _self, wanted, *_: [BUILT] * len(wanted))
+    return made
+
+
+def options(*variants: str, repeat: int = 1) -> pipeline.RunOptions:
+    program = Program("p", Path("p.o"), ProgramKind.OBJECT, tuple(Variant(name) for name in variants))
+    return pipeline.RunOptions(kernels=(kernel(),), programs=(program,), repeat=repeat)
+
+
+def test_each_pass_has_a_guest_of_its_own(guests: Guests) -> None:
+    made = pipeline.run(options("aaa", "rrr", repeat=3), pipeline.Silent())
+    assert [session.ran for session in guests.sessions] == [["aaa", "rrr"]] * 3
+    assert all(session.closed for session in guests.sessions)
+    assert made.repeat == 3
+    assert [case.outcome for case in made.cases] == [Outcome.NO_EXPECTATION] * 2
+
+
+def test_a_case_that_answers_differently_is_flaky(guests: Guests) -> None:
+    made = pipeline.run(options("aar", "aaa", "raa", repeat=3), pipeline.Silent())
+    assert [case.flaky for case in made.cases] == [True, False, True]
+    assert made.cases[0].answers == ("accept", "accept", "reject at load with EACCES")
+    assert made.cases[2].verdict == REJECT
+
+
+def test_once_is_never_flaky(guests: Guests) -> None:
+    made = pipeline.run(options("ar"), pipeline.Silent())
+    assert (made.repeat, made.cases[0].flaky, len(guests.sessions)) == (1, False, 1)
+
+
+def test_a_guest_that_breaks_later_keeps_what_was_measured(guests: Guests) -> None:
+    guests.broken = {1}
+    made = pipeline.run(options("aaa", repeat=3), pipeline.Silent())
+    assert made.kernels[0].problem == "never ready"
+    assert made.cases[0].verdict.kind is VerdictKind.ACCEPT
+    assert len(guests.sessions) == 2  # a third would tell nothing new
+
+
+def test_progress_counts_every_pass(guests: Guests) -> None:
+    class Counting(pipeline.Silent):
+        total = 0
+        done = 0
+
+        def planned(self, total: int) -> None:
+            self.total = total
+
+        def case_done(self, result: CaseResult) -> None:
+            self.done += 1
+
+    counting = Counting()
+    pipeline.run(options("a", "r", repeat=2), counting)
+    assert (counting.total, counting.done) == (4, 4)

@@ -1,0 +1,182 @@
+"""Rulings on claims, from measured cells alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from plugin_support import kernel_run, row, run_of
+
+from harness.advice import Advice, Answer, Clause, NoteClaim
+from harness.catalog.manifest import read_manifest
+from harness.catalog.programs import load_programs
+from harness.errors import UserError
+from harness.model import CaseResult, Outcome, ProgramInfo, Stage, Verdict, VerdictKind
+from harness.paths import project_root
+from harness.record import runfile
+from harness.report import render
+from harness.scenario import Behaviour
+from harness.verdict.advice import Ruling, answers_so, rule, works_everywhere
+from harness.verdict.causes import UNCLASSIFIED, cause_by_id
+
+OLD, NEW = (replace(kernel_run(name), version=f"{name}.0") for name in ("5.10", "7.3"))
+ACCEPT = Verdict(VerdictKind.ACCEPT)
+REJECT = Verdict(VerdictKind.REJECT, Stage.LOAD, "EACCES", "unbounded-size")
+
+
+def case(form: str, kernel: str, verdict: Verdict, behaviour: Behaviour | None = None) -> CaseResult:
+    return replace(
+        row(form),
+        id=f"programs/f/p[{form}]@{kernel}",
+        program="programs/f/p",
+        variant=form,
+        kernel=kernel,
+        verdict=verdict,
+        outcome=Outcome.AS_EXPECTED if verdict.kind is not VerdictKind.NONE else Outcome.NOT_RUN,
+        axes=MappingProxyType({"form": form}),
+        behaviour=behaviour,
+    )
+
+
+def clause(answer: Answer, *forms: str, **more: object) -> Clause:
+    when = MappingProxyType({"form": forms} if forms else {})
+    return replace(Clause(when, answer), **more)  # type: ignore[arg-type]
+
+
+def rulings(claim: NoteClaim, *cases: CaseResult) -> list[Ruling]:
+    return [each.ruling for each in rule(claim, (OLD, NEW), cases).kernels]
+
+
+def test_all_clauses_must_hold() -> None:
+    claim = NoteClaim("a is refused, b is not", (clause(Answer.REJECT, "a"), clause(Answer.ACCEPT, "b")))
+    cases = [case("a", "5.10", REJECT), case("b", "5.10", ACCEPT)]
+    cases += [case("a", "7.3", ACCEPT), case("b", "7.3", ACCEPT)]
+    ruled = rule(claim, (OLD, NEW), cases)
+    assert [each.ruling for each in ruled.kernels] == [Ruling.CONFIRMED, Ruling.REFUTED]
+    assert str(ruled) == "confirmed on 5.10; refuted on 7.3"
+    assert [decided.id for decided in ruled.kernels[1].cases] == ["programs/f/p[a]@7.3"]
+
+
+def test_what_was_not_measured_decides_nothing() -> None:
+    claim = NoteClaim("a is refused", (clause(Answer.REJECT, "a"),))
+    assert rulings(claim, case("a", "5.10", Verdict(VerdictKind.NONE))) == [Ruling.UNDECIDED] * 2
+    crashed = replace(REJECT, abnormal=Outcome.CRASH)
+    assert rulings(claim, case("a", "5.10", crashed))[0] is Ruling.UNDECIDED
+    assert str(rule(claim, (OLD, NEW), [])) == "undecided"
+
+
+def test_a_clause_that_fails_refutes_even_beside_one_not_measured() -> None:
+    claim = NoteClaim("both", (clause(Answer.REJECT, "a"), clause(Answer.REJECT, "b")))
+    assert rulings(claim, case("a", "5.10", ACCEPT))[0] is Ruling.REFUTED
+    assert rulings(claim, case("a", "5.10", REJECT))[0] is Ruling.UNDECIDED
+
+
+def test_a_clause_of_other_kernels_leaves_a_claim_open() -> None:
+    claim = NoteClaim("before 5.2", (clause(Answer.REJECT, "a", kernels="<5.2"),))
+    assert rulings(claim, case("a", "5.10", ACCEPT), case("a", "7.3", ACCEPT)) == [Ruling.UNDECIDED] * 2
+
+
+def test_some_is_enough_when_it_says_so() -> None:
+    claim = NoteClaim("some", (clause(Answer.REJECT, some=True),))
+    assert rulings(claim, case("a", "5.10", REJECT), case("b", "5.10", ACCEPT))[0] is Ruling.CONFIRMED
+    assert rulings(claim, case("a", "5.10", ACCEPT), case("b", "5.10", ACCEPT))[0] is Ruling.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("wanted", "verdict", "behaviour", "answer"),
+    [
+        (clause(Answer.REJECT, stage="load", errno="EACCES", cause="unbounded-size"), REJECT, None, True),
+        (clause(Answer.REJECT, stage="compile"), REJECT, None, False),
+        (clause(Answer.REJECT, errno="EINVAL"), REJECT, None, False),
+        (clause(Answer.REJECT, cause="other"), REJECT, None, False),
+        (clause(Answer.BEHAVES), ACCEPT, Behaviour.BEHAVES, True),
+        (clause(Answer.BEHAVES), ACCEPT, Behaviour.MISBEHAVES, False),
+        (clause(Answer.BEHAVES), ACCEPT, None, False),
+        (clause(Answer.MISBEHAVES), ACCEPT, Behaviour.MISBEHAVES, True),
+        (clause(Answer.MISBEHAVES), REJECT, None, False),
+        (clause(Answer.ACCEPT), ACCEPT, Behaviour.MISBEHAVES, True),
+    ],
+)
+def test_an_answer_is_exact(
+    wanted: Clause, verdict: Verdict, behaviour: Behaviour | None, answer: bool
+) -> None:
+    assert answers_so(wanted, case("a", "5.10", verdict, behaviour)) is answer
+
+
+def test_a_form_is_recommended_only_where_it_works_on_every_kernel_measured() -> None:
+    assert works_everywhere([case("a", "5.10", ACCEPT), case("a", "7.3", ACCEPT, Behaviour.BEHAVES)])
+    assert not works_everywhere([case("a", "5.10", ACCEPT), case("a", "7.3", REJECT)])
+    assert not works_everywhere([case("a", "5.10", ACCEPT, Behaviour.MISBEHAVES)])
+    assert not works_everywhere([case("a", "5.10", Verdict(VerdictKind.NONE))])
+
+
+def advised_run() -> tuple[CaseResult, Advice]:
+    advice = Advice(
+        (NoteClaim("Form <a> is refused.", (clause(Answer.REJECT, "a"),)),),
+        wrong=MappingProxyType({"form": ("a",)}),
+        right=(MappingProxyType({"form": ("b",)}),),
+        figures=True,
+    )
+    return case("a", "5.10", REJECT), advice
+
+
+def test_the_page_judges_and_escapes() -> None:
+    refused, advice = advised_run()
+    refused = replace(refused, source="int a; /* ``` </td> */", pitfall="N01")
+    good = replace(case("b", "5.10", ACCEPT), source="int b;", pitfall="N01")
+    info = ProgramInfo("programs/f/p", title="T", pitfall="N01", claim="c", advice=advice)
+    run = replace(run_of(refused, good, kernels=(OLD,)), programs=(info,))
+    page = render(run, "pitfalls")
+    assert "| [N01](#n01) | Form \\<a\\> is refused. | **confirmed** |" in " ".join(page.split(" ")).replace(
+        "  ", " "
+    )
+    assert "confirmed on 5.10: `a` rejected at load EACCES" in page
+    assert "Recommended: `b`, accepted on every kernel measured." in page
+    assert "````c\nint a; /* ``` </td> */\n````" in page
+
+
+def test_advice_survives_a_run_file(tmp_path: Path) -> None:
+    refused, advice = advised_run()
+    info = ProgramInfo("programs/f/p", advice=advice)
+    run = replace(run_of(refused, kernels=(OLD,)), programs=(info,))
+    runfile.write(run, tmp_path / "run.json")
+    assert runfile.read(tmp_path / "run.json").programs == (info,)
+
+
+MANIFEST = """title: T
+claim: c
+axes: {form: [a, b]}
+advice:
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "line", "message"),
+    [
+        ("  claims: [{says: s, holds_when: [{when: {from: [a]}, is: accept}]}]", 5, "no axis 'from'"),
+        ("  claims: [{says: s, holds_when: [{when: {form: [c]}, is: accept}]}]", 5, "no value 'c'"),
+        ("  claims: [{says: s, holds_when: [{is: accept, errno: EINVAL}]}]", 5, "accept has no errno"),
+        ("  claims: [{says: s, holds_when: [{is: fine}]}]", 5, "'fine' is none of them"),
+        ("  claims: [{says: s, holds_when: [{is: accept, kernels: new}]}]", 5, "not a comparison"),
+        ("  claims: [{says: s, holds_when: [{is: accept}]}]\n  wrong: {form: [a, b]}", 6, "selects 2: a, b"),
+    ],
+)
+def test_mistakes_have_a_line(tmp_path: Path, block: str, line: int, message: str) -> None:
+    (tmp_path / "p.bpf.c.j2").write_text("// {{ form }}\n")
+    manifest = tmp_path / "p.yaml"
+    manifest.write_text(MANIFEST + block + "\n")
+    with pytest.raises(UserError, match=r"p\.yaml") as problem:
+        read_manifest("f/p", tmp_path / "p.bpf.c.j2", manifest)
+    assert message in str(problem.value)
+    assert f"p.yaml:{line}" in str(problem.value)
+
+
+def test_every_entry_of_the_catalogue_has_advice_and_its_causes_exist() -> None:
+    for program in load_programs([project_root() / "programs"]):
+        assert program.advice is not None, f"{program.name} judges nothing"
+        for claim in program.advice.claims:
+            for each in claim.clauses:
+                known = not each.cause or cause_by_id(each.cause).id != UNCLASSIFIED
+                assert known, f"{program.name}: no cause {each.cause!r}"
