@@ -161,6 +161,7 @@ def _said(pattern: str, verdict: Verdict, seen: Observation | BuildFailure | str
     texts = [verdict.message]
     if isinstance(seen, Observation):
         texts += [seen.verifier_log[-_SEARCHED:], seen.loader_log[-_SEARCHED:]]
+        texts += [step.message[-_SEARCHED:] for step in seen.steps]
     elif isinstance(seen, BuildFailure):
         texts.append(seen.message[-_SEARCHED:])
     elif seen:
