@@ -20,11 +20,13 @@ from harness.model import (
     GuestFacts,
     Kernel,
     KernelRun,
+    KernelVersion,
     Observation,
     Outcome,
     Verdict,
     VerdictKind,
 )
+from harness.verdict.behaviour import behaviour_of, kept, measure
 from harness.verdict.classify import interpret, interpret_failure
 from harness.verdict.expect import expected_for, judge
 
@@ -94,7 +96,7 @@ class KernelSession:
         except InfrastructureError as problem:
             self._broken = str(problem)
             return not_run(case, f"the guest could not be started: {problem.what}", built)
-        return judged(case, built, observation, expected)
+        return judged(case, built, observation, expected, self.kernel.version)
 
     def close(self) -> None:
         """End the guest; safe to call twice."""
@@ -151,14 +153,25 @@ def config_symbols(config: Path | None) -> frozenset[str]:
     )
 
 
-def judged(case: Case, built: BuiltObject, observation: Observation, expected: Expected | None) -> CaseResult:
-    """The row of a case that reached the guest."""
-    verdict = interpret(observation, case.variant.settings)
-    outcome, reason = judge(verdict, observation, expected)
+def judged(
+    case: Case,
+    built: BuiltObject,
+    observation: Observation,
+    expected: Expected | None,
+    version: KernelVersion | None = None,
+) -> CaseResult:
+    """The row of a case that reached the guest; checks are judged on everything the steps gave."""
+    variant = case.variant
+    verdict = interpret(observation, variant.settings, variant.scenario)
+    accepted = verdict.kind is VerdictKind.ACCEPT
+    checks = measure(variant.scenario, observation.steps, variant.checks, version) if accepted else ()
+    outcome, reason = judge(verdict, observation, expected, checks)
     return replace(
         _row(case, verdict, outcome),
         expected=expected,
-        observation=observation,
+        observation=replace(observation, steps=tuple(kept(step) for step in observation.steps)),
+        behaviour=behaviour_of(checks),
+        checks=checks,
         source=built.source,
         object_sha256=built.sha256,
         reason=reason,
@@ -198,4 +211,5 @@ def _row(case: Case, verdict: Verdict, outcome: Outcome) -> CaseResult:
         title=case.program.title,
         axes=case.variant.values,
         slow=case.variant.slow,
+        scenario=case.variant.scenario,
     )

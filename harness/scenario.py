@@ -6,7 +6,7 @@ checks are judged from the recorded results alone, so an old run can be judged a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 
@@ -55,6 +55,7 @@ class Step:
     args: tuple[str, ...] = ()  # attach target, path, argv, …
     time_limit_s: float = 5.0
     may_fail: bool = False  # an errno is recorded and the scenario goes on
+    line: int = field(default=0, compare=False)  # of the manifest, for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,11 @@ class StepResult:
     errno: str | None = None  # None: fine
     message: str = ""
     values: tuple[bytes, ...] = ()
-    numbers: tuple[int, ...] = ()  # in the order `NUMBERS` names them
+    numbers: tuple[int, ...] = ()  # in the order `number_names` gives
+    omitted: int = 0  # bytes of values a run file has no room for
 
 
-# The names of a result's numbers, by op (and by trigger, where it has more than the common two).
+# The names of a result's numbers, by op.
 NUMBERS: dict[StepOp, tuple[str, ...]] = {
     StepOp.TRIGGER: ("done", "failed"),
     StepOp.TEST_RUN: ("retval", "duration_ns"),
@@ -79,6 +81,15 @@ NUMBERS: dict[StepOp, tuple[str, ...]] = {
     StepOp.PERF: ("records", "lost", "bytes"),
     StepOp.PREFLIGHT: ("start",),
 }
+
+# What a trigger counts beyond the common two, in the wire's order.
+TRIGGER_NUMBERS: dict[str, tuple[str, ...]] = {}
+
+
+def number_names(step: Step) -> tuple[str, ...]:
+    """The names of the numbers a step's result has, in their order."""
+    names = NUMBERS.get(step.op, ())
+    return names + TRIGGER_NUMBERS.get(step.name, ()) if step.op is StepOp.TRIGGER else names
 
 
 class CheckKind(StrEnum):
@@ -104,6 +115,7 @@ class Check:
     offset: int = 0  # a piece of the bytes
     type: str = ""  # u8 … s64 for that piece; "": the whole value, as long as it is
     why: str = ""
+    kernels: str = "*"  # a version range; elsewhere nothing is asserted
 
 
 @dataclass(frozen=True, slots=True)

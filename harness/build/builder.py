@@ -18,6 +18,7 @@ from harness.build.clang import Includes, compile_source, flags
 from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
 from harness.build.render import Renderer, RenderError
+from harness.build.stepnames import check_steps
 from harness.build.vmlinux import header_folder, needs_vmlinux
 from harness.catalog.schemacheck import suggest
 from harness.catalog.templates import shared_includes
@@ -79,7 +80,8 @@ class Builder:
         """Render, compile and read one variant; `compiler` is ignored for objects, else required.
 
         Raises UserError: an object no loader could use, a source that cannot be read, a missing tool,
-        a manifest whose `program` is not in the object or that leaves the choice among several open.
+        a manifest whose `program` is not in the object or that leaves the choice among several open, or
+        whose scenario names what the object lacks.
         """
         if program.kind is ProgramKind.OBJECT:
             info = read_object(program.path)
@@ -207,4 +209,5 @@ def _checked(program: Program, variant: Variant | None, built: BuiltObject) -> B
             where=program.origin,
             hint="say which is the subject: `program: <name>`",
         )
+    check_steps(program, variant, built)
     return built

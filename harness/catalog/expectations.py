@@ -18,6 +18,7 @@ from harness.catalog.selection import Values, check_when, selects
 from harness.catalog.yamlfile import Document, NodePath
 from harness.errors import UserError
 from harness.model import Expectation, Expected, KernelVersion, Stage, Variant, VerdictKind, VersionRange
+from harness.scenario import Behaviour
 
 # ENOTSUPP (524) is the kernel's own (include/linux/errno.h), unknown to user space, but bpf() leaks it.
 ERRNO_NAMES = frozenset(errno.errorcode.values()) | {"ENOTSUPP", "ENOTSUP"}
@@ -53,6 +54,26 @@ def check_reachable(
                 where=entry.origin,
             )
         _refuse_shadowed(document, variants, expectations[:index], entry, cells)
+        _refuse_without_scenario(document, index, variants, entry)
+
+
+def _refuse_without_scenario(
+    document: Document, index: int, variants: tuple[Variant, ...], entry: Expectation
+) -> None:
+    """An entry that speaks of running or behaving needs a variant that runs or is checked."""
+    covered = [variant for variant in variants if selects(entry.when, variant.values)]
+    stage = entry.expected.stage
+    if stage in (Stage.ATTACH, Stage.RUN) and not any(variant.scenario for variant in covered):
+        raise UserError(
+            f"nothing gets as far as {stage.value}: no variant this covers has a scenario",
+            where=document.origin(("expect", index, "stage")),
+        )
+    if entry.expected.behaviour is not None and not any(variant.checks for variant in covered):
+        raise UserError(
+            "no variant this covers has checks, so none can be seen to behave or misbehave",
+            where=document.origin(("expect", index, "behaviour")),
+            hint="add `checks`, or leave `behaviour` out",
+        )
 
 
 def _refuse_shadowed(
@@ -114,6 +135,11 @@ def _expected(document: Document, path: NodePath, entry: Mapping[str, Any]) -> E
         )
     if "message" in entry:
         check_pattern(document, (*path, "message"), entry["message"])
+    if verdict is VerdictKind.REJECT and "behaviour" in entry:
+        raise UserError(
+            "verdict reject has no behaviour: the program never ran",
+            where=document.origin((*path, "behaviour")),
+        )
     return Expected(
         verdict=verdict,
         stage=Stage(entry["stage"]) if "stage" in entry else None,
@@ -121,6 +147,7 @@ def _expected(document: Document, path: NodePath, entry: Mapping[str, Any]) -> E
         message=entry.get("message"),
         unmeasured=entry.get("unmeasured", False),
         why=" ".join(entry.get("why", "").split()),
+        behaviour=Behaviour(entry["behaviour"]) if "behaviour" in entry else None,
     )
 
 

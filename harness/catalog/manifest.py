@@ -10,17 +10,21 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from jinja2 import TemplateError
 
+from harness.catalog.checks import read_checks
 from harness.catalog.claims import with_claims
 from harness.catalog.expectations import check_reachable, read_expectations
+from harness.catalog.scenario import check_conditions, condition_axes, read_steps
 from harness.catalog.schemacheck import suggest
 from harness.catalog.selection import Values, check_when, same, selects
 from harness.catalog.templates import variables_of
+from harness.catalog.texts import Texts
 from harness.catalog.yamlfile import Document, NodePath, load, load_schema
 from harness.errors import UserError
 from harness.model import Loader, LoadSettings, Origin, Program, ProgramKind, Variant
@@ -36,8 +40,9 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
     """Return the program `name` described by `manifest`; UserError with file:line when it is wrong."""
     document = load(manifest, load_schema("program"))
     axes = _axes(document)
-    _check_variables(document, axes, template)
-    variants = with_claims(document, axes, _variants(document, axes))
+    texts = Texts(document)
+    _check_variables(document, axes, template, texts)
+    variants = with_claims(document, axes, _variants(document, axes, texts))
     expectations = read_expectations(document, axes)
     check_reachable(document, variants, expectations)
     return Program(
@@ -93,28 +98,32 @@ def _check_value(document: Document, path: NodePath, value: str | int | bool, ea
         raise UserError(f"memlock {value!r}; expected: bytes, or unlimited", where=where)
 
 
-def _check_variables(document: Document, axes: Axes, template: Path) -> None:
+def _check_variables(document: Document, axes: Axes, template: Path, texts: Texts) -> None:
+    read = texts.variables()
+    used = condition_axes(document) | set(read) | set(RESERVED_AXES)
     try:
-        read = variables_of(template)
+        lines = variables_of(template)
     except (TemplateError, OSError, UnicodeDecodeError):
-        return  # rendering will say what is wrong with it: that is a verdict of the stage `render`
+        lines = {}  # rendering will say what is wrong with it: that is a verdict of the stage `render`
+        used |= set(axes)
+    read |= {variable: Origin(template, line) for variable, line in lines.items() if variable not in read}
     for axis in axes:
-        if axis not in read and axis not in RESERVED_AXES:
+        if axis not in lines and axis not in used:
             raise UserError(
                 f"the template {template.name} does not use the axis {axis!r}; "
                 f"{suggest(axis, sorted(set(read) - set(axes)), 'variables without an axis')}",
                 where=document.origin(("axes", axis)),
             )
-    for variable, line in read.items():
+    for variable, origin in read.items():
         if variable not in axes:
             raise UserError(
                 f"the variable {variable!r} is no axis of {document.path.name}; "
                 f"{suggest(variable, axes, 'axes')}",
-                where=Origin(template, line),
+                where=origin,
             )
 
 
-def _variants(document: Document, axes: Axes) -> tuple[Variant, ...]:
+def _variants(document: Document, axes: Axes, texts: Texts) -> tuple[Variant, ...]:
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     kept = _without_excluded(document, axes, points)
     slow = document.data.get("slow", {}).get("when")
@@ -122,8 +131,9 @@ def _variants(document: Document, axes: Axes) -> tuple[Variant, ...]:
         check_when(document, ("slow", "when"), axes)
         if not any(selects(slow, point) for point in kept):
             raise UserError("this condition selects no variant", where=document.origin(("slow", "when")))
+    check_conditions(document, axes, kept)
     settings = _settings(document.data.get("settings", {}))
-    return _named(document, [_variant(document, point, settings, slow) for point in kept])
+    return _named(document, [_variant(document, point, settings, slow, texts) for point in kept])
 
 
 def _without_excluded(document: Document, axes: Axes, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -141,21 +151,27 @@ def _without_excluded(document: Document, axes: Axes, points: list[dict[str, Any
 
 
 def _variant(
-    document: Document, point: dict[str, Any], settings: LoadSettings, slow: Mapping[str, list[Any]] | None
+    document: Document,
+    point: dict[str, Any],
+    common: LoadSettings,
+    slow: Mapping[str, list[Any]] | None,
+    texts: Texts,
 ) -> Variant:
-    memlock = point.get("memlock", settings.memlock)
+    memlock = point.get("memlock", common.memlock)
+    settings = replace(
+        common,
+        loader=Loader(point.get("loader", common.loader)),
+        memlock=None if memlock == "unlimited" else memlock,
+    )
+    steps = read_steps(document, texts, point, settings)
     return Variant(
         name="-".join(_word(axis, value) for axis, value in point.items()) or "default",
         values=MappingProxyType(point),
-        settings=LoadSettings(
-            loader=Loader(point.get("loader", settings.loader)),
-            memlock=None if memlock == "unlimited" else memlock,
-            capabilities=settings.capabilities,
-            time_limit_s=settings.time_limit_s,
-            log_bytes=settings.log_bytes,
-        ),
+        settings=settings,
         bpf_program=document.data.get("program"),
         slow=slow is not None and selects(slow, point),
+        scenario=steps,
+        checks=read_checks(document, texts, point, steps),
     )
 
 
@@ -187,4 +203,6 @@ def _settings(data: Mapping[str, Any]) -> LoadSettings:
         capabilities=None if capabilities is None else tuple(capabilities),
         time_limit_s=float(data.get("time_limit", default.time_limit_s)),
         log_bytes=data.get("log_bytes", default.log_bytes),
+        cpus=data.get("cpus", default.cpus),
+        disposable=data.get("disposable", default.disposable),
     )

@@ -24,6 +24,15 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.record.scenariocodec import (
+    check_from_json,
+    check_to_json,
+    result_from_json,
+    results_to_json,
+    step_from_json,
+    step_to_json,
+)
+from harness.scenario import Behaviour
 
 Json = dict[str, Any]
 
@@ -84,6 +93,10 @@ def case_to_json(case: CaseResult) -> Json:
         "object_sha256": case.object_sha256,
         "slow": case.slow,
         "observation": _observation_to_json(seen) if seen else None,
+        "behaviour": _value(case.behaviour),
+        "checks": [check_to_json(check) for check in case.checks],
+        "scenario": [step_to_json(step) for step in case.scenario],
+        "steps": results_to_json(seen.steps if seen else (), case.scenario),
     }
 
 
@@ -117,6 +130,9 @@ def case_from_json(raw: Mapping[str, Any]) -> CaseResult:
         reason=raw["reason"],
         build_log=raw["log"] if seen is None else "",
         answers=tuple(raw.get("answers", ())),
+        scenario=tuple(step_from_json(step) for step in raw.get("scenario", ())),
+        behaviour=_behaviour(raw.get("behaviour")),
+        checks=tuple(check_from_json(check) for check in raw.get("checks", ())),
     )
 
 
@@ -143,12 +159,16 @@ def _known(kind: type[KernelRun] | type[ProgramInfo], raw: Mapping[str, Any]) ->
     return {key: value for key, value in raw.items() if key in kind.__dataclass_fields__}
 
 
-def _value(item: Stage | Outcome | None) -> str | None:
+def _value(item: Stage | Outcome | Behaviour | None) -> str | None:
     return item.value if item is not None else None
 
 
 def _stage(name: str | None) -> Stage | None:
     return Stage(name) if name is not None else None
+
+
+def _behaviour(name: str | None) -> Behaviour | None:
+    return Behaviour(name) if name is not None else None
 
 
 def _expected_to_json(expected: Expected | None) -> Json | None:
@@ -161,6 +181,7 @@ def _expected_to_json(expected: Expected | None) -> Json | None:
         "message": expected.message,
         "unmeasured": expected.unmeasured,
         "why": expected.why,
+        "behaviour": _value(expected.behaviour),
     }
 
 
@@ -174,6 +195,7 @@ def _expected_from_json(raw: Mapping[str, Any] | None) -> Expected | None:
         message=raw["message"],
         unmeasured=raw["unmeasured"],
         why=raw["why"],
+        behaviour=_behaviour(raw.get("behaviour")),
     )
 
 
@@ -217,4 +239,5 @@ def _observation_from_json(case: Mapping[str, Any], raw: Mapping[str, Any]) -> O
         console_tail=raw["console_tail"],
         wall_us=raw["wall_us"],
         note=raw["note"],
+        steps=tuple(result_from_json(step) for step in case.get("steps", ())),
     )

@@ -31,7 +31,7 @@ from harness.record.codec import (
 
 __all__ = ["SCHEMA", "case_from_json", "case_to_json", "dump", "read", "write"]
 
-SCHEMA = 1
+SCHEMA = 2  # 1: before scenarios
 _REDO = "make it again: bpfmatrix run"
 
 

@@ -6,6 +6,8 @@ problem, EPERM from memlock never a verifier problem, and what no rule knows is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.model import (
     BuildFailure,
     LoadSettings,
@@ -15,6 +17,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.scenario import Step
 from harness.verdict import evidence
 from harness.verdict.causes import find_cause
 from harness.verdict.splat import splat_lines
@@ -23,11 +26,14 @@ from harness.verdict.text import one_line
 _DIED = {ObservationStatus.CRASH: Outcome.CRASH, ObservationStatus.HANG: Outcome.HANG}
 
 
-def interpret(observation: Observation, settings: LoadSettings | None = None) -> Verdict:
+def interpret(
+    observation: Observation, settings: LoadSettings | None = None, scenario: Sequence[Step] = ()
+) -> Verdict:
     """Turn what a guest reported into a verdict.
 
     A splat in the kernel's log outweighs everything: the case is never accepted. `settings` (the case's
-    limits and capabilities) tell a memlock EPERM from a missing capability where the log does not.
+    limits and capabilities) tell a memlock EPERM from a missing capability where the log does not;
+    `scenario` says in words which step a case ended at.
     """
     if observation.status in _DIED:
         return _dead(observation, _DIED[observation.status])
@@ -46,8 +52,8 @@ def interpret(observation: Observation, settings: LoadSettings | None = None) ->
         VerdictKind.REJECT,
         observation.stage,
         observation.errno,
-        find_cause(evidence.of_observation(observation, settings)).id,
-        evidence.message_of_observation(observation),
+        find_cause(evidence.of_observation(observation, settings, scenario)).id,
+        evidence.message_of_observation(observation, scenario),
     )
 
 

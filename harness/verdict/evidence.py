@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from harness.model import BuildFailure, LoadSettings, MapCreated, Observation, Stage
+from harness.scenario import Step, StepResult
 from harness.verdict.causes import Evidence
 from harness.verdict.logparse import btf_reason, parse
+from harness.verdict.steps import step_words
 from harness.verdict.text import one_line
 
 _LOADER_TAIL = 1 << 14  # characters; libbpf says what failed in its last lines
@@ -25,13 +28,17 @@ _COMPILER = re.compile(
     r"^(?P<file>[^\n:]+):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$|^(?:fatal )?error: (?P<bare>.*)$",
     re.MULTILINE,
 )
+_STEP_STAGES = (Stage.ATTACH, Stage.RUN)
 _DIRECTORY = re.compile(r"[^\s:]*/")
 
 
-def of_observation(observation: Observation, settings: LoadSettings | None = None) -> Evidence:
+def of_observation(
+    observation: Observation, settings: LoadSettings | None = None, scenario: Sequence[Step] = ()
+) -> Evidence:
     """Gather stage, errno, reasons and loader's log; facts about the failing map and the limits of the case.
 
-    The map counts only where map creation failed, and the verifier's log only where the verifier ran.
+    The map counts only where map creation failed, the verifier's log only where the verifier ran, and the
+    step that failed only where one was under way.
     """
     parsed = parse(observation.verifier_log) if observation.stage is Stage.LOAD else None
     reasons = list(parsed.reasons) if parsed else []
@@ -46,6 +53,8 @@ def of_observation(observation: Observation, settings: LoadSettings | None = Non
         facts.add("memlock_limited")
     if settings and settings.capabilities is not None:
         facts.add("capabilities_reduced")
+    if observation.stage in _STEP_STAGES:
+        reasons.append(_step_line(observation, scenario))
     text = "\n".join([*reasons, _loader_words(observation.loader_log)])
     return Evidence(observation.stage, observation.errno, text, frozenset(facts))
 
@@ -60,8 +69,10 @@ def failed_map(observation: Observation) -> MapCreated | None:
     return next((created for created in reversed(observation.maps) if created.errno), None)
 
 
-def message_of_observation(observation: Observation) -> str:
-    """Say in one line what decided: the verifier's reason, the refused map, or the loader's own words."""
+def message_of_observation(observation: Observation, scenario: Sequence[Step] = ()) -> str:
+    """Say in one line what decided: the verifier's reason, the refused map, the step, or the loader."""
+    if observation.stage in _STEP_STAGES and (said := _step_line(observation, scenario)):
+        return one_line(said)
     if observation.stage is Stage.LOAD and (reason := parse(observation.verifier_log).reason):
         return reason
     if observation.stage is Stage.BTF_LOAD and (reason := btf_reason(observation.verifier_log)):
@@ -84,6 +95,23 @@ def message_of_failure(failure: BuildFailure) -> str:
         return one_line(f"error: {_DIRECTORY.sub('', found['bare'])}")
     name = found["file"].rsplit("/", 1)[-1]
     return one_line(f"{name}:{found['line']}: {found['text']}")
+
+
+def failed_step(observation: Observation) -> StepResult | None:
+    """Return the result of the step the case ended at: the last one, where that failed."""
+    last = observation.steps[-1] if observation.steps else None
+    return last if last is not None and last.errno else None
+
+
+def _step_line(observation: Observation, scenario: Sequence[Step]) -> str:
+    """Say which step failed and in whose words: `step 3, attach p to kprobe:x: no such symbol`."""
+    failed = failed_step(observation)
+    if failed is None:
+        return ""
+    known = 0 <= failed.index < len(scenario)
+    what = f", {step_words(scenario[failed.index])}" if known else ""
+    said = failed.message or _loader_line(observation.loader_log) or failed.errno
+    return f"step {failed.index + 1}{what}: {one_line(said or '')}"
 
 
 def _loader_words(log: str) -> str:

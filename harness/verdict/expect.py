@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from harness.model import (
     BuildFailure,
@@ -17,6 +18,8 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.scenario import Behaviour, CheckResult
+from harness.verdict.behaviour import behaviour_of, failed_words
 from harness.verdict.causes import LACKS_CLAIM
 from harness.verdict.text import one_line
 
@@ -38,37 +41,44 @@ def expected_for(
 
 
 def judge(
-    verdict: Verdict, seen: Observation | BuildFailure | str | None, expected: Expected | None
+    verdict: Verdict,
+    seen: Observation | BuildFailure | str | None,
+    expected: Expected | None,
+    checks: Sequence[CheckResult] = (),
 ) -> tuple[Outcome, str]:
     """Compare; return the outcome and, unless it is as expected, one readable line of why.
 
     `seen` is where `expected.message` is searched (as a regular expression), beside the verdict's message.
+    `checks` are the measured ones of an accepted case.
     """
     if verdict.abnormal is not None:
         wanted = f", expected {describe_expected(expected)}" if expected else ""
         return verdict.abnormal, one_line(f"{verdict.abnormal.value}: {verdict.message}{wanted}", 400)
-    if verdict.cause == LACKS_CLAIM:
-        return Outcome.UNEXPECTED, one_line(verdict.message, 400)
     if verdict.kind is VerdictKind.NONE:
-        return Outcome.NOT_RUN, verdict.message or "not run"
+        outcome = Outcome.UNEXPECTED if verdict.cause == LACKS_CLAIM else Outcome.NOT_RUN
+        return outcome, one_line(verdict.message, 400) or "not run"
     if expected is None:
         return Outcome.NO_EXPECTATION, ""
     if verdict.kind is not expected.verdict:
         return Outcome.UNEXPECTED, _difference(verdict, expected)
+    if misses := _behaves_otherwise(expected, checks):
+        return Outcome.UNEXPECTED, misses
     change = _change(verdict, seen, expected)
     return (Outcome.CHANGED, change) if change else (Outcome.AS_EXPECTED, "")
 
 
 def describe_expected(expected: Expected) -> str:
     """Say `accept`, or `reject at load with EINVAL` with as much of it as the manifest names."""
-    return _describe(expected.verdict, expected.stage and expected.stage.value, expected.errno)
+    text = _describe(expected.verdict, expected.stage and expected.stage.value, expected.errno)
+    return f"{text}, {expected.behaviour.value}" if expected.behaviour else text
 
 
-def describe_verdict(verdict: Verdict) -> str:
-    """Say `accept`, `reject at load with EACCES`, `crash` and the like."""
+def describe_verdict(verdict: Verdict, behaviour: Behaviour | None = None) -> str:
+    """Say `accept`, `accept, misbehaves`, `reject at load with EACCES`, `crash` and the like."""
     if verdict.abnormal is not None:
         return verdict.abnormal.value
-    return _describe(verdict.kind, verdict.stage and verdict.stage.value, verdict.errno)
+    text = _describe(verdict.kind, verdict.stage and verdict.stage.value, verdict.errno)
+    return f"{text}, {behaviour.value}" if behaviour else text
 
 
 def _describe(kind: VerdictKind, stage: str | None, errno: str | None) -> str:
@@ -82,6 +92,21 @@ def _describe(kind: VerdictKind, stage: str | None, errno: str | None) -> str:
 def _difference(verdict: Verdict, expected: Expected) -> str:
     detail = f" ({verdict.message})" if verdict.message else ""
     return one_line(f"expected {describe_expected(expected)}, got {describe_verdict(verdict)}{detail}", 400)
+
+
+def _behaves_otherwise(expected: Expected, checks: Sequence[CheckResult]) -> str:
+    """Say how the behaviour differs from the expected one, "" when it does not.
+
+    Checks that are there are expected to hold unless the expectation says they are known not to.
+    """
+    behaviour = behaviour_of(checks)
+    if behaviour is None or expected.verdict is not VerdictKind.ACCEPT:
+        return ""
+    wanted = expected.behaviour or Behaviour.BEHAVES
+    if behaviour is wanted:
+        return ""
+    failed = failed_words(checks, 340)
+    return f"expected {wanted.value}, got {behaviour.value}" + (f": {failed}" if failed else "")
 
 
 def _change(verdict: Verdict, seen: Observation | BuildFailure | str | None, expected: Expected) -> str:

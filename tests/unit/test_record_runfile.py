@@ -30,6 +30,7 @@ from harness.model import (
 )
 from harness.record import runfile
 from harness.record.runfile import case_from_json, case_to_json, read, write
+from harness.scenario import Behaviour, CheckResult, Step, StepOp, StepResult
 
 SAMPLE = Path(__file__).parent / "test_data" / "sample-run.json"
 
@@ -43,6 +44,30 @@ maps = st.builds(
     *[st.integers(0, 2**32) for _ in range(4)],
     st.none() | text,
     number,
+)
+blob = st.binary(max_size=20)
+steps = st.builds(
+    Step,
+    op=st.sampled_from(StepOp),
+    name=text,
+    label=text,
+    key=blob,
+    value=blob,
+    fact=text,
+    flags=st.integers(0, 2**64 - 1),
+    count=st.integers(0, 2**20),
+    args=st.lists(text, max_size=2).map(tuple),
+    time_limit_s=st.floats(0, 3600),
+    may_fail=st.booleans(),
+)
+results = st.builds(
+    StepResult,
+    index=st.integers(0, 5),
+    errno=st.none() | text,
+    message=text,
+    values=st.lists(blob, max_size=2).map(tuple),
+    numbers=st.lists(st.integers(0, 2**64 - 1), max_size=4).map(tuple),
+    omitted=st.integers(0, 2**20),
 )
 observations = st.builds(
     Observation,
@@ -64,7 +89,9 @@ observations = st.builds(
     console_tail=text,
     wall_us=st.integers(0, 10**12),
     note=text,
+    steps=st.lists(results, max_size=3).map(tuple),
 )
+behaviours = st.none() | st.sampled_from(Behaviour)
 cases = st.builds(
     CaseResult,
     id=text,
@@ -92,6 +119,7 @@ cases = st.builds(
         st.none() | text,
         st.booleans(),
         text,
+        behaviours,
     ),
     observation=st.none() | observations,
     pitfall=text,
@@ -103,6 +131,9 @@ cases = st.builds(
     slow=st.booleans(),
     reason=text,
     answers=st.lists(text, max_size=2).map(tuple),
+    scenario=st.lists(steps, max_size=3).map(tuple),
+    behaviour=behaviours,
+    checks=st.lists(st.builds(CheckResult, text, text, text, st.booleans(), text), max_size=2).map(tuple),
 ).map(lambda case: dataclasses.replace(case, build_log="") if case.observation else case)
 
 
@@ -142,7 +173,7 @@ def test_fields_the_documentation_fixes_are_there(tmp_path: Path) -> None:
     run = read(SAMPLE)
     write(run, tmp_path / "run.json")
     data = json.loads((tmp_path / "run.json").read_text())
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert set(data) >= {"schema", "run", "kernels", "cases"}
     assert set(data["run"]) >= {"id", "start", "end", "host", "tools", "partial"}
     assert set(data["kernels"][0]) >= {
@@ -155,7 +186,7 @@ def test_fields_the_documentation_fixes_are_there(tmp_path: Path) -> None:
         "restored",
     }
     wanted = "id program variant kernel compiler loader verdict stage errno cause message log loader_log"
-    wanted += " insns_processed kernel_time_us expected outcome reason"
+    wanted += " insns_processed kernel_time_us expected outcome reason behaviour steps checks scenario"
     assert set(data["cases"][0]) >= set(wanted.split())
 
 
@@ -175,6 +206,48 @@ def test_a_source_is_stored_once(tmp_path: Path) -> None:
     assert len({id(case.source) for case in again.cases if case.source}) == len(data["sources"])
 
 
+def test_a_file_from_before_scenarios_is_read(tmp_path: Path) -> None:
+    assert json.loads(SAMPLE.read_text())["schema"] == 1
+    run = read(SAMPLE)
+    assert not any(case.scenario or case.checks or case.behaviour for case in run.cases)
+    write(run, tmp_path / "run.json")
+    assert read(tmp_path / "run.json") == run
+
+
+def test_steps_are_written_for_readers_with_names_and_hex(tmp_path: Path) -> None:
+    base = next(case for case in read(SAMPLE).cases if case.observation)
+    assert base.observation is not None
+    ring = StepResult(1, values=(b"\x01\xff",), numbers=(1, 2))
+    failed = StepResult(2, errno="ENOENT", message="no such symbol")
+    case = dataclasses.replace(
+        base,
+        scenario=(
+            Step(StepOp.SET, "pid", value=b"\x07"),
+            Step(StepOp.RING, "rb", "ev"),
+            Step(StepOp.ATTACH, "p", args=("kprobe:x",), line=9),
+        ),
+        observation=dataclasses.replace(base.observation, steps=(StepResult(0), ring, failed)),
+        behaviour=Behaviour.MISBEHAVES,
+        checks=(CheckResult("ev.records", "2", "1", False, "lost"),),
+    )
+    write(dataclasses.replace(read(SAMPLE), cases=(case,)), tmp_path / "run.json")
+    (raw,) = json.loads((tmp_path / "run.json").read_text())["cases"]
+    assert raw["behaviour"] == "misbehaves"
+    assert raw["scenario"][0] == {"action": "set", "name": "pid", "value": "07"}
+    assert raw["steps"][1] == {
+        "step": 1,
+        "action": "ring",
+        "as": "ev",
+        "errno": None,
+        "message": "",
+        "values": ["01ff"],
+        "omitted": 0,
+        "numbers": {"records": 1, "bytes": 2},
+    }
+    assert raw["checks"] == [{"value": "ev.records", "want": "2", "got": "1", "holds": False, "why": "lost"}]
+    assert read(tmp_path / "run.json").cases == (case,)
+
+
 def test_unknown_keys_are_ignored(tmp_path: Path) -> None:
     data = json.loads(SAMPLE.read_text())
     data["kernels"][1]["colour"] = "blue"
@@ -187,7 +260,7 @@ def test_unknown_keys_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.update(schema=2), "schema 2; this version knows schemas up to 1"),
+        (lambda data: data.update(schema=3), "schema 3; this version knows schemas up to 2"),
         (lambda data: data.update(schema="1"), "its schema is '1'"),
         (lambda data: data.update(schema=True), "its schema is True"),
         (lambda data: data.pop("cases"), "the top level: 'cases' is a required property"),
@@ -195,6 +268,8 @@ def test_unknown_keys_are_ignored(tmp_path: Path) -> None:
         (lambda data: data["cases"][1].update(outcome="fine"), "cases/1/outcome: 'fine' is not one of"),
         (lambda data: data["cases"][0].update(source_ref="0"), "names the source '0', which is missing"),
         (lambda data: data["cases"][0].update(insns_processed="many"), "cases/0/insns_processed"),
+        (lambda data: data["cases"][0].update(scenario=[{"action": "jump"}]), "scenario/0/action"),
+        (lambda data: data["cases"][0].update(behaviour="fine"), "cases/0/behaviour"),
     ],
 )
 def test_what_is_no_run_file_is_refused_with_the_place(tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]  # a lambda per row
