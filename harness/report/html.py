@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from harness.model import CaseResult, Outcome
 from harness.report.logview import plain, verifier_log
-from harness.report.matrix import SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row, reproduce
+from harness.report.matrix import HOST_TITLE, SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row, reproduce
 from harness.report.summary import counts, package, started
 from harness.scenario import CheckResult, Step, StepResult
 from harness.verdict.causes import Cause, cause_by_id
@@ -97,12 +97,13 @@ def render(matrix: Matrix) -> str:
     cap = _cap(matrix)
     views = []
     number = 0
-    for index, group in enumerate(matrix.groups):
+    for index, group in enumerate((*matrix.groups, *matrix.host)):
         rows = []
         for row in group.rows:
             rows.append(_row(row, group, f"r{number}", cap))
             number += 1
         views.append(GroupView(group, f"g{index}", tuple(rows)))
+    split = len(matrix.groups)
     style, script = _part("style.css"), _part("script.js")
     return (
         _environment()
@@ -111,6 +112,8 @@ def render(matrix: Matrix) -> str:
             matrix=matrix,
             run=matrix.run,
             groups=views,
+            tables=[(matrix, views[:split])] + [(matrix.host_part, views[split:])] * bool(matrix.host),
+            host_title=HOST_TITLE,
             counts=counts(matrix),
             bad=[tab for view in views for row in view.rows for tab in row.tabs if tab.cell.bad],
             marks=[(SYMBOLS[mark], WORDS[mark], mark.value) for mark in Mark],
@@ -257,7 +260,7 @@ def _step(step: Step, result: StepResult | None) -> StepView:
 
 def _cap(matrix: Matrix) -> int | None:
     """Return the most characters of one log such that the page fits its budget; None when all fit whole."""
-    rows = [row for group in matrix.groups for row in group.rows]
+    rows = [row for group in (*matrix.groups, *matrix.host) for row in group.rows]
     cases = [cell.case for row in rows for cell in row.cells if cell.case]
     sources = sum(len(row.sample.source) for row in rows if row.sample)
     sizes = sorted(int(size * _ESCAPED) for case in cases for size in _log_sizes(case))

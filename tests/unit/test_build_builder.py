@@ -70,7 +70,7 @@ def forbid_clang(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("clang was started")
 
-    monkeypatch.setattr(clang, "_run", refuse)
+    monkeypatch.setattr(clang, "run_bounded", refuse)
 
 
 def test_a_template_becomes_an_object_per_variant(tmp_path: Path, compiler: Compiler) -> None:
