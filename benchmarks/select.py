@@ -38,4 +38,5 @@ def _fits(planned: PlannedCase) -> bool:
     variant = planned.case.variant
     plain = variant.settings.loader is Loader.LIBBPF and variant.settings.memlock is None
     small = planned.case.program.pitfall != "N02"  # sizes and counts at the kernel's limits: seconds each
-    return plain and small and not variant.slow and isinstance(planned.built, BuiltObject)
+    loaded_only = not variant.slow and not variant.scenario and not variant.settings.disposable
+    return plain and small and loaded_only and isinstance(planned.built, BuiltObject)

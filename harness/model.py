@@ -374,6 +374,7 @@ class Observation:
     kernel_messages: tuple[str, ...] = ()  # new lines of the kernel's log during the case
     console_tail: str = ""  # only on crash and hang
     wall_us: int = 0  # host side, from request to answer
+    guest_us: int | None = None  # the same case inside the guest, fork and loader included
     note: str = ""  # who ended the case, for crash and hang
     kernel_has_btf: bool | None = None  # whether the loader had any BTF of the kernel, own or external
     steps: tuple[StepResult, ...] = ()  # of a scenario, as far as it came

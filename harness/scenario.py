@@ -114,9 +114,9 @@ ATTACH_TARGETS = (
 )
 
 
-def number_names(step: Step) -> tuple[str, ...]:
-    """The names of the numbers a step's result has, in their order."""
-    return NUMBERS.get(step.op, ()) + MORE_NUMBERS.get((step.op, step.name), ())
+def number_names(op: StepOp, name: str) -> tuple[str, ...]:
+    """The names of the numbers a step of `op` on `name` gives, in their order."""
+    return NUMBERS.get(op, ()) + MORE_NUMBERS.get((op, name), ())
 
 
 class CheckKind(StrEnum):

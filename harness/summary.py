@@ -10,6 +10,7 @@ from dataclasses import replace
 from harness.model import CaseResult, KernelRun, Outcome, Program, ProgramInfo, Run, VerdictKind
 from harness.paths import project_root
 from harness.report.matrix import reproduce
+from harness.scenario import Behaviour
 
 _OUTCOMES = (
     (Outcome.UNEXPECTED, "unexpected"),
@@ -91,6 +92,10 @@ def _counts(cases: Sequence[CaseResult]) -> str:
         return "no cases"
     kinds = Counter(case.verdict.kind for case in cases)
     outcomes = Counter(case.outcome for case in cases)
-    parts = [f"{kinds[VerdictKind.ACCEPT]} accepted", f"{kinds[VerdictKind.REJECT]} rejected"]
+    misbehaving = sum(case.behaviour is Behaviour.MISBEHAVES for case in cases)
+    accepted = f"{kinds[VerdictKind.ACCEPT]} accepted" + (
+        f" ({misbehaving} misbehaving)" if misbehaving else ""
+    )
+    parts = [accepted, f"{kinds[VerdictKind.REJECT]} rejected"]
     different = [f"{outcomes[outcome]} {word}" for outcome, word in _OUTCOMES if outcomes[outcome]]
     return f"{', '.join(parts)}; {', '.join(different) or 'all as expected'}"

@@ -20,6 +20,8 @@ from harness.errors import UserError
 from harness.model import Compiler
 
 TIME_LIMIT_S = 60
+# Some of LLVM's errors name a node of its graph by the address it has in that process, another one each time.
+_NODE = re.compile(r"\b0x[0-9a-f]{8,16}: (?=\w+(,\w+)* = )")
 MAX_MESSAGES = 64 << 10
 _LIMITS = (
     (resource.RLIMIT_AS, 4 << 30),  # bytes; a usual compilation takes 0.1 GB
@@ -146,7 +148,7 @@ def _shortened(log: str, work: Path, includes: Includes) -> str:
     log = log.replace(f"{work}/", "").strip()
     if includes.own is not None:
         log = log.replace(f"{includes.own}/", "")
-    return log.replace(f"{includes.shared}/", "programs/include/")
+    return _NODE.sub("", log.replace(f"{includes.shared}/", "programs/include/"))
 
 
 def _dependencies(makefile: Path, name: str) -> tuple[Path, ...]:

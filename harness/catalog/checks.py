@@ -83,7 +83,7 @@ def _part(node: Node, key: str, value: str, steps: Sequence[Step]) -> str:
             key,
         )
     step = labels[label]
-    names = [*number_names(step), "errno"]
+    names = [*number_names(step.op, step.name), "errno"]
     has_values = step.op in _GIVES_VALUES
     if (part in names) or (has_values and (part == "" or re.fullmatch(r"values\.[0-9]{1,2}", part))):
         if part == "errno" and not step.may_fail:

@@ -12,11 +12,12 @@ from harness.catalog.selection import Values, check_when, selects
 from harness.catalog.steptable import (
     ACTIONS,
     COMMON_KEYS,
-    ENVIRONMENTS,
     FACTS,
     IRREVERSIBLE,
     MAP_FLAGS,
     MAX_TIMES,
+    PREFLIGHT_NEEDS,
+    SURROUNDINGS,
     TARGETS,
     TRIGGER_KEYS,
     TRIGGERS,
@@ -85,7 +86,7 @@ def _step(node: Node, settings: LoadSettings) -> Step:
         op=action.op,
         name=name,
         label=_label(node),
-        time_limit_s=_limit(node, settings),
+        time_limit_s=_limit(node, action, settings),
         may_fail=node.flag("may_fail"),
         line=node.document.line(node.path),
         **fields,
@@ -114,7 +115,7 @@ def _subject(node: Node, word: str, action: Action) -> str:
     if not isinstance(node.data[word], str):
         raise node.error(f"{word}: expected {action.subject}'s name", word)
     name = node.text(word)
-    known = {StepOp.TRIGGER: tuple(TRIGGERS), StepOp.FACT: FACTS, StepOp.ENV: ENVIRONMENTS}.get(action.op)
+    known = {StepOp.TRIGGER: tuple(TRIGGERS), StepOp.FACT: FACTS, StepOp.ENV: SURROUNDINGS}.get(action.op)
     if known is not None:
         if name not in known:
             kind = {StepOp.TRIGGER: "triggers", StepOp.FACT: "facts"}.get(action.op, "surroundings")
@@ -148,10 +149,10 @@ def _label(node: Node) -> str:
     return label
 
 
-def _limit(node: Node, settings: LoadSettings) -> float:
+def _limit(node: Node, action: Action, settings: LoadSettings) -> float:
     most = settings.time_limit_s
     if "time_limit" not in node.data:
-        return min(DEFAULT_LIMIT_S, most)
+        return most if action.op is StepOp.LOAD else min(DEFAULT_LIMIT_S, most)
     limit = node.seconds("time_limit", DEFAULT_LIMIT_S, 3600)
     if limit > most:
         raise node.error(
@@ -208,8 +209,6 @@ def _trigger(node: Node, name: str) -> dict[str, Any]:
     args: list[str] = []
     for parameter in TRIGGERS[name]:
         args += _argument(node, name, parameter)
-    while args and not args[-1] and not TRIGGERS[name][-1].many:
-        args.pop()  # what was left out at the end is not sent
     return {
         "args": tuple(args),
         "count": node.number("times", 1, MAX_TIMES, default=1),
@@ -218,16 +217,37 @@ def _trigger(node: Node, name: str) -> dict[str, Any]:
 
 
 def _argument(node: Node, trigger: str, parameter: Parameter) -> tuple[str, ...]:
+    """Return what the wire carries for one parameter; one left out at the end has nothing."""
     key = parameter.name
     if key not in node.data:
         if parameter.default is None:
             raise node.error(f"trigger {trigger} needs the key {key!r}", "trigger")
-        return (parameter.default,)
+        return (parameter.default,) if parameter.default else ()
     if parameter.many:
         return node.words(key)
     if parameter.low is not None and parameter.high is not None:
         return (str(node.number(key, parameter.low, parameter.high)),)
-    return (node.text(key),)
+    text = node.text(key)
+    if parameter.pattern and not re.fullmatch(parameter.pattern, text):
+        raise node.error(f"{key}: {text[:60]!r}; expected {parameter.words}", key)
+    return (text,)
+
+
+def _preflight(node: Node, name: str) -> dict[str, Any]:
+    needs = node.words("needs") if "needs" in node.data else ()
+    for need in needs:
+        if not re.fullmatch(PREFLIGHT_NEEDS, need):
+            words = "libbpf=N.N, memlock=BYTES, no_btf or no_tracing"
+            raise node.error(f"needs: {need[:40]!r}; expected {words}", "needs")
+    return {"args": needs}
+
+
+def _env(node: Node, name: str) -> dict[str, Any]:
+    if "bytes" not in node.data:
+        return {}
+    if name != "small_memlock":
+        raise node.error(f"bytes belongs to small_memlock, not to {name}", "bytes")
+    return {"args": (str(node.number("bytes", 0, 1 << 40)),)}
 
 
 def _test_run(node: Node, name: str) -> dict[str, Any]:
@@ -259,7 +279,7 @@ def _delete(node: Node, name: str) -> dict[str, Any]:
 
 
 def _fill(node: Node, name: str) -> dict[str, Any]:
-    return {"count": node.number("times", 1, MAX_TIMES)}
+    return {"count": node.number("times", 1, MAX_TIMES), "flags": _flags(node)}
 
 
 def _perf_open(node: Node, name: str) -> dict[str, Any]:
@@ -287,6 +307,8 @@ _FIELDS: Mapping[StepOp, Callable[[Node, str], dict[str, Any]]] = {
     StepOp.DELETE: _delete,
     StepOp.FILL: _fill,
     StepOp.PERF_OPEN: _perf_open,
+    StepOp.PREFLIGHT: _preflight,
+    StepOp.ENV: _env,
 }
 
 

@@ -138,6 +138,7 @@ def _common(
         fixups=result.texts(11),
         kernel_messages=result.texts(12),
         wall_us=wall_us,
+        guest_us=result.number(15),
         note="; ".join(filter(None, (note, _earlier(result)))),
         steps=tuple(_step(raw) for raw in itertools.islice(result.all(18), _MAX_STEPS)),
     )

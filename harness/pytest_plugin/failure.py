@@ -7,8 +7,11 @@ import shlex
 from hashlib import sha256
 from pathlib import Path
 
-from harness.model import CaseResult, Expected, Origin, Verdict, VerdictKind
+from harness.model import CaseResult, Expected, Observation, Origin, Verdict, VerdictKind
 from harness.record.atomic import replacing
+from harness.scenario import Behaviour
+from harness.verdict.behaviour import check_words
+from harness.verdict.steps import result_words, step_words
 from harness.verdict.text import one_line, visible
 
 SHOWN_LINES = 10
@@ -16,12 +19,13 @@ SHOWN_LINES = 10
 
 def describe(result: CaseResult, log: Path | None, manifest: Origin | None = None) -> str:
     """Write expected, got, the short cause, the log's end, what was left out and where it is."""
-    got = verdict_text(result.verdict)
+    got = verdict_text(result.verdict, result.behaviour)
     lines = [f"{result.outcome.value}: expected {expected_text(result.expected)}, got {got}"]
     if result.verdict.message:
         lines.append(f"  cause:    {one_line(result.verdict.message)}")
     if result.reason:
         lines.append(f"  reason:   {one_line(result.reason, 500)}")
+    lines += _checks(result)
     if manifest is not None:
         lines.append(f"  manifest: {relative(manifest.file)}")
     lines += _log_end(result, log)
@@ -29,10 +33,12 @@ def describe(result: CaseResult, log: Path | None, manifest: Origin | None = Non
     return "\n".join(lines)
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """Write a verdict as `reject at map_create with EINVAL (cause-id)`."""
+def verdict_text(verdict: Verdict, behaviour: Behaviour | None = None) -> str:
+    """Write a verdict as `reject at map_create with EINVAL (cause-id)` or `accept, misbehaves`."""
     if verdict.abnormal is not None:
         return verdict.abnormal.value
+    if behaviour is not None:
+        return f"{verdict.kind.value}, {behaviour.value}"
     return _words(verdict.kind, verdict.stage, verdict.errno) + (
         f" ({verdict.cause})" if verdict.cause else ""
     )
@@ -43,6 +49,8 @@ def expected_text(expected: Expected | None) -> str:
     if expected is None:
         return "nothing (no expectation covers it)"
     text = _words(expected.verdict, expected.stage, expected.errno)
+    if expected.behaviour is not None:
+        text += f", {expected.behaviour.value}"
     if expected.message:
         text += f", message matching {expected.message!r}"
     return f"{text} (from documentation, not measured)" if expected.unmeasured else text
@@ -59,6 +67,7 @@ def whole_log(result: CaseResult) -> str:
     if seen is None:
         return result.build_log
     parts = [
+        ("steps", "\n".join(_steps(result, seen))),
         ("verifier", seen.verifier_log),
         ("loader", seen.loader_log),
         ("kernel", "\n".join(seen.kernel_messages)),
@@ -85,6 +94,27 @@ def safe_name(case_id: str) -> str:
     if len(name) <= 150 and re.sub(r"-+", "-", plain).strip("-.") == name:
         return name
     return f"{name[:150]}-{sha256(case_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _checks(result: CaseResult) -> list[str]:
+    """Say every check that does not hold, and of the others how many there are."""
+    failed = [check for check in result.checks if not check.holds]
+    lines = [f"  check:    {one_line(check_words(check), 500)}" for check in failed[:SHOWN_LINES]]
+    if len(failed) > SHOWN_LINES:
+        lines.append(f"            and {len(failed) - SHOWN_LINES} more that do not hold")
+    if failed and len(result.checks) > len(failed):
+        lines.append(f"            {len(result.checks) - len(failed)} of {len(result.checks)} checks hold")
+    return lines
+
+
+def _steps(result: CaseResult, seen: Observation) -> list[str]:
+    """Say what each step of a scenario gave, as far as it came."""
+    known = [given for given in seen.steps if 0 <= given.index < len(result.scenario)]
+    return [
+        f"{given.index + 1}. {step_words(result.scenario[given.index])}: "
+        f"{result_words(result.scenario[given.index], given)}"
+        for given in known
+    ]
 
 
 def _words(kind: VerdictKind, stage: object, errno: str | None) -> str:

@@ -230,6 +230,7 @@ def _observation_to_json(seen: Observation) -> Json:
         "kernel_messages": list(seen.kernel_messages),
         "console_tail": seen.console_tail,
         "wall_us": seen.wall_us,
+        "guest_us": seen.guest_us,
         "note": seen.note,
     }
 
@@ -253,6 +254,7 @@ def _observation_from_json(case: Mapping[str, Any], raw: Mapping[str, Any]) -> O
         kernel_messages=tuple(raw["kernel_messages"]),
         console_tail=raw["console_tail"],
         wall_us=raw["wall_us"],
+        guest_us=raw.get("guest_us"),
         note=raw["note"],
         steps=tuple(result_from_json(step) for step in case.get("steps", ())),
     )

@@ -20,17 +20,29 @@ from harness.model import CaseResult, Outcome
 from harness.report.logview import plain, verifier_log
 from harness.report.matrix import SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row, reproduce
 from harness.report.summary import counts, package, started
+from harness.scenario import CheckResult, Step, StepResult
 from harness.verdict.causes import Cause, cause_by_id
 from harness.verdict.expect import describe_expected, describe_verdict
 from harness.verdict.logparse import ParsedLog, parse
+from harness.verdict.steps import result_words, step_words
 from harness.verdict.text import one_line, visible
 
 # The page must stay under 6 MB for 300 rows on 12 kernels. What is not a log takes about 830 bytes a cell.
 _PAGE_BUDGET = 5_700_000
 _CELL_BYTES = 830
+_STEP_BYTES, _CHECK_BYTES = 120, 150  # of a usual step and check; see docs/scenarios.md
 _SMALLEST_BUDGET = 500_000
 _ESCAPED = 1.06  # growth of a log by escaping and marking
 _FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.FLAKY: "~", Outcome.NO_EXPECTATION: "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step of a scenario and what it gave, in words; `state` is `done`, `failed` or `not-reached`."""
+
+    what: str
+    gave: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class Tab:
     build_log: Markup | None
     loader_log: Markup | None
     details: tuple[tuple[str, str], ...]
+    checks: tuple[CheckResult, ...]
+    steps: tuple[StepView, ...]
     command: str
 
 
@@ -166,7 +180,7 @@ def _tab(
         cell=cell,
         css=css,
         symbol=SYMBOLS[cell.mark] + _FLAGS.get(cell.outcome, ""),
-        verdict=describe_verdict(case.verdict) if case else "not run",
+        verdict=describe_verdict(case.verdict, case.behaviour) if case else "not run",
         expected=_expected(case),
         why=cell.why,
         message=case.verdict.message if case else "",
@@ -177,6 +191,8 @@ def _tab(
         build_log=plain(case.build_log, cap) if case and case.build_log else None,
         loader_log=plain(observed.loader_log, cap) if observed and observed.loader_log else None,
         details=_details(case) if case else (),
+        checks=case.checks if case else (),
+        steps=_steps(case) if case else (),
         command=reproduce(case, group.info) if case else "",
     )
 
@@ -214,13 +230,27 @@ def _details(case: CaseResult) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _steps(case: CaseResult) -> tuple[StepView, ...]:
+    results = {result.index: result for result in case.observation.steps} if case.observation else {}
+    return tuple(_step(step, results.get(index)) for index, step in enumerate(case.scenario))
+
+
+def _step(step: Step, result: StepResult | None) -> StepView:
+    if result is None:
+        return StepView(step_words(step), "not reached", "not-reached")
+    allowed = " (it may fail)" if result.errno and step.may_fail else ""
+    state = "failed" if result.errno and not step.may_fail else "done"
+    return StepView(step_words(step), result_words(step, result) + allowed, state)
+
+
 def _cap(matrix: Matrix) -> int | None:
     """Return the most characters of one log such that the page fits its budget; None when all fit whole."""
     rows = [row for group in matrix.groups for row in group.rows]
     cases = [cell.case for row in rows for cell in row.cells if cell.case]
     sources = sum(len(row.sample.source) for row in rows if row.sample)
     sizes = sorted(int(size * _ESCAPED) for case in cases for size in _log_sizes(case))
-    fixed = matrix.total * _CELL_BYTES + int(sources * _ESCAPED)
+    scenarios = sum(len(case.scenario) * _STEP_BYTES + len(case.checks) * _CHECK_BYTES for case in cases)
+    fixed = matrix.total * _CELL_BYTES + int(sources * _ESCAPED) + scenarios
     room = max(_PAGE_BUDGET - fixed, _SMALLEST_BUDGET)
     if sum(sizes) <= room:
         return None

@@ -26,6 +26,22 @@ class _Notes:
         return self.numbers.setdefault(cause, len(self.numbers) + 1)
 
 
+class _Letters:
+    """Letters for the checks of one program that do not hold; the same words share a letter."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, str] = {}
+
+    def letter(self, words: str) -> str:
+        """Return the footnote's letter: a … z, aa, ab, …."""
+        return self.words.setdefault(words, _letters(len(self.words)))
+
+
+def _letters(number: int) -> str:
+    first = _letters(number // 26 - 1) if number >= 26 else ""
+    return first + "abcdefghijklmnopqrstuvwxyz"[number % 26]
+
+
 def escape(text: str, limit: int = 300) -> str:
     """Make `text` one line of plain words, also inside a table: no markup, HTML or link survives."""
     return _SPECIAL.sub(r"\\\1", one_line(text, limit)).replace("&", "&amp;")
@@ -66,9 +82,9 @@ def _legend() -> str:
     marks = ", ".join(f"{SYMBOLS[mark]} {WORDS[mark]}" for mark in Mark)
     return (
         f"{marks}. A rejection names the stage (map = map creation) and the errno; the small number is the "
-        "cause. **Bold with ≠** is another verdict than expected, **bold with ≈** the expected verdict with "
-        "another stage, errno or message, **bold with ~** a case repeated that did not always answer alike; "
-        "? is measured without an expectation."
+        "cause, a small letter the check that does not hold. **Bold with ≠** is another verdict or behaviour "
+        "than expected, **bold with ≈** the expected verdict with another stage, errno or message, **bold "
+        "with ~** a case repeated that did not always answer alike; ? is measured without an expectation."
     )
 
 
@@ -79,18 +95,21 @@ def _group(group: Group, matrix: Matrix, notes: _Notes) -> str:
         lines.append(f"> {escape(info.claim, 1000)}" + (f" ({escape(info.note)})" if info.note else ""))
     lines.append(f"Program: {link(info.path) if info.path else code(info.name)}")
     used: dict[int, str] = {}
-    table = [[code(row.label), *(_cell(cell, notes, used) for cell in row.cells)] for row in group.rows]
+    checks = _Letters()
+    table = [
+        [code(row.label), *(_cell(cell, notes, used, checks) for cell in row.cells)] for row in group.rows
+    ]
     headers = ["variant", *(escape(kernel.title) for kernel in matrix.kernels)]
     lines.append(tabulate(table, headers=headers, tablefmt="github", disable_numparse=True))
-    if used:
-        lines.append(
-            "\n".join(f"<sup>{number}</sup> {text}  " for number, text in sorted(used.items())).rstrip()
-        )
+    feet = [f"<sup>{number}</sup> {text}" for number, text in sorted(used.items())]
+    feet += [f"<sup>{letter}</sup> {escape(words)}" for words, letter in checks.words.items()]
+    if feet:
+        lines.append("  \n".join(feet))
     lines += [differences for row in group.rows if (differences := _differences(row))]
     return "\n\n".join(lines)
 
 
-def _cell(cell: Cell, notes: _Notes, used: dict[int, str]) -> str:
+def _cell(cell: Cell, notes: _Notes, used: dict[int, str], checks: _Letters) -> str:
     text = escape(cell.text)
     cause = cell.case.verdict.cause if cell.case else None
     if cell.bad:
@@ -101,6 +120,8 @@ def _cell(cell: Cell, notes: _Notes, used: dict[int, str]) -> str:
         number = notes.number(cause)
         used[number] = f"[{escape(cause_by_id(cause).title)}](#{cause})"
         text += f"<sup>{number}</sup>"
+    if cell.mark is Mark.MISBEHAVES and cell.failed_checks:
+        text += f"<sup>{checks.letter(cell.failed_checks)}</sup>"
     return text
 
 

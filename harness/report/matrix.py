@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.model import CaseResult, KernelRun, KernelVersion, Outcome, ProgramInfo, Run, Stage, VerdictKind
+from harness.scenario import Behaviour
+from harness.verdict.behaviour import failed_words
 from harness.verdict.causes import UNCLASSIFIED
 from harness.verdict.text import one_line
 
@@ -21,6 +23,8 @@ class Mark(StrEnum):
     """What a cell shows; how it compares with the expectation is `Cell.outcome`."""
 
     ACCEPT = "accept"
+    BEHAVES = "behaves"
+    MISBEHAVES = "misbehaves"
     REJECT = "reject"
     CRASH = "crash"
     HANG = "hang"
@@ -30,6 +34,8 @@ class Mark(StrEnum):
 
 SYMBOLS: Mapping[Mark, str] = {
     Mark.ACCEPT: "✓",
+    Mark.BEHAVES: "✓✓",
+    Mark.MISBEHAVES: "✓✗",
     Mark.REJECT: "✗",
     Mark.CRASH: "☠",
     Mark.HANG: "⧗",
@@ -38,6 +44,8 @@ SYMBOLS: Mapping[Mark, str] = {
 }
 WORDS: Mapping[Mark, str] = {
     Mark.ACCEPT: "accepted",
+    Mark.BEHAVES: "accepted and behaves",
+    Mark.MISBEHAVES: "accepted but misbehaves",
     Mark.REJECT: "rejected",
     Mark.CRASH: "the kernel or the guest died",
     Mark.HANG: "time limit passed",
@@ -61,6 +69,7 @@ BAD = frozenset(
 )
 # How a cell that is bad is marked behind its symbol; ≠ where nothing else is said.
 SIGNS: Mapping[Outcome, str] = {Outcome.CHANGED: "≈", Outcome.FLAKY: "~"}
+_BEHAVIOURS = {Behaviour.BEHAVES: Mark.BEHAVES, Behaviour.MISBEHAVES: Mark.MISBEHAVES}
 _ABNORMAL = {Outcome.CRASH: Mark.CRASH, Outcome.HANG: Mark.HANG, Outcome.SPLAT: Mark.SPLAT}
 
 
@@ -91,9 +100,19 @@ class Cell:
         return one_line(errno, 20) if errno else ""
 
     @property
+    def word(self) -> str:
+        """`behaves` or `misbehaves`, "" where nothing was checked."""
+        return self.mark.value if self.mark in _BEHAVIOURS.values() else ""
+
+    @property
     def text(self) -> str:
-        """`✓`, `✗ load EACCES`, `✗ compile`, `☠`, …."""
-        return " ".join(part for part in (SYMBOLS[self.mark], self.stage, self.errno) if part)
+        """`✓`, `✓✗ misbehaves`, `✗ load EACCES`, `✗ compile`, `☠`, …."""
+        return " ".join(part for part in (SYMBOLS[self.mark], self.word, self.stage, self.errno) if part)
+
+    @property
+    def failed_checks(self) -> str:
+        """What was expected and what came, of the first check that does not hold; "" when all do."""
+        return failed_words(self.case.checks) if self.case else ""
 
     @property
     def why(self) -> str:
@@ -201,6 +220,8 @@ def _cell(kernel: KernelRun, case: CaseResult | None) -> Cell:
     if case is None or case.outcome is Outcome.NOT_RUN:
         return Cell(kernel, case, Mark.NOT_RUN, Outcome.NOT_RUN)
     mark = _ABNORMAL.get(case.outcome) or _ABNORMAL.get(case.verdict.abnormal or case.outcome)
+    if mark is None and case.behaviour is not None:
+        mark = _BEHAVIOURS[case.behaviour]
     if mark is None:
         mark = {VerdictKind.ACCEPT: Mark.ACCEPT, VerdictKind.REJECT: Mark.REJECT}.get(
             case.verdict.kind, Mark.NOT_RUN

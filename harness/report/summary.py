@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.model import KernelRun, Outcome
-from harness.report.matrix import Matrix
+from harness.report.matrix import Mark, Matrix
 
 _OUTCOMES = {
     Outcome.AS_EXPECTED: "as expected",
-    Outcome.UNEXPECTED: "with another verdict than expected",
+    Outcome.UNEXPECTED: "with another verdict or behaviour than expected",
     Outcome.CHANGED: "with another reason than expected",
     Outcome.CRASH: "crash",
     Outcome.HANG: "hang",
@@ -27,6 +27,9 @@ def counts(matrix: Matrix) -> list[tuple[str, int]]:
         number = matrix.outcomes.get(outcome, 0)
         if number or outcome in _ALWAYS:
             pairs.append((words, number))
+    misbehaving = matrix.marks.get(Mark.MISBEHAVES, 0)
+    if misbehaving or matrix.marks.get(Mark.BEHAVES):
+        pairs.append(("accepted but misbehaving", misbehaving))
     pairs.append(("unclassified", matrix.unclassified))
     return pairs
 

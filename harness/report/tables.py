@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from harness.model import CaseResult, Outcome, Run
 from harness.report.matrix import BAD
+from harness.verdict.behaviour import check_words
 from harness.verdict.expect import describe_expected, describe_verdict
 from harness.verdict.text import one_line, visible
 
@@ -30,6 +31,8 @@ COLUMNS = (
     "expected",
     "outcome",
     "reason",
+    "behaviour",
+    "failed_checks",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _JUNIT_LOG = 1 << 14  # characters of log in a failure; CI systems choke on more
@@ -67,6 +70,8 @@ def _values(case: CaseResult, release: str) -> list[str | int | None]:
         describe_expected(case.expected) if case.expected else None,
         case.outcome.value,
         case.reason,
+        case.behaviour.value if case.behaviour else None,
+        "; ".join(check_words(check) for check in case.checks if not check.holds),
     ]
 
 
@@ -109,7 +114,9 @@ def _junit_case(suite: ET.Element, case: CaseResult) -> None:
     )
     properties = ET.SubElement(element, "properties")
     ET.SubElement(properties, "property", name="kernel", value=_xml(case.kernel))
-    ET.SubElement(properties, "property", name="verdict", value=_xml(describe_verdict(case.verdict)))
+    ET.SubElement(
+        properties, "property", name="verdict", value=_xml(describe_verdict(case.verdict, case.behaviour))
+    )
     if case.verdict.cause:
         ET.SubElement(properties, "property", name="cause", value=_xml(case.verdict.cause))
     if case.outcome is Outcome.NOT_RUN:
@@ -124,7 +131,8 @@ def _log_tail(case: CaseResult) -> str:
     log = (seen.verifier_log or seen.loader_log or seen.console_tail) if seen else case.build_log
     omitted = log.count("\n", 0, max(0, len(log) - _JUNIT_LOG))
     head = f"({omitted} lines omitted; the whole log is in run.json)\n" if omitted else ""
-    return head + log[-_JUNIT_LOG:]
+    checks = "".join(f"check {check_words(check)}\n" for check in case.checks if not check.holds)
+    return checks + head + log[-_JUNIT_LOG:]
 
 
 def _xml(text: str) -> str:

@@ -16,6 +16,8 @@ from harness.verdict.text import one_line
 
 _STYLES = {
     Mark.ACCEPT: "blue",
+    Mark.BEHAVES: "blue",
+    Mark.MISBEHAVES: "red",
     Mark.REJECT: "yellow",
     Mark.CRASH: "bold magenta",
     Mark.HANG: "bold magenta",
@@ -103,6 +105,8 @@ def _cell(cell: Cell, detail: int) -> Text:
 
 def _text(cell: Cell, detail: int) -> str:
     parts = [SYMBOLS[cell.mark] + _flag(cell)]
+    if detail == 2:
+        parts.append(cell.word)
     if detail == 2 or (detail == 1 and not cell.errno):
         parts.append(cell.stage)
     if detail:

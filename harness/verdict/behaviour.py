@@ -37,7 +37,7 @@ def measure(
 ) -> tuple[CheckResult, ...]:
     """Judge the checks that concern this kernel; those with a range of kernels do not without a version."""
     named = Results(scenario, results)
-    return tuple(_judged(check, named) for check in checks if _concerns(check, version))
+    return tuple(_judged(check, named) for check in checks if concerns(check, version))
 
 
 def behaviour_of(checks: Sequence[CheckResult]) -> Behaviour | None:
@@ -48,11 +48,12 @@ def behaviour_of(checks: Sequence[CheckResult]) -> Behaviour | None:
 
 
 def failed_words(checks: Sequence[CheckResult], limit: int = 300) -> str:
-    """Say the checks that do not hold in one line: `hits: expected 3, got 0; and 1 more`."""
+    """Say the checks that do not hold in one line: `hits: expected 3, got 0; and 1 more check`."""
     failed = [check for check in checks if not check.holds]
     if not failed:
         return ""
-    more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+    others = len(failed) - 1
+    more = f"; and {others} more check{'' if others == 1 else 's'}" if others else ""
     return one_line(check_words(failed[0]), limit - len(more)) + more
 
 
@@ -78,7 +79,8 @@ def kept(result: StepResult) -> StepResult:
     return replace(result, values=tuple(values), omitted=result.omitted + left_out)
 
 
-def _concerns(check: Check, version: KernelVersion | None) -> bool:
+def concerns(check: Check, version: KernelVersion | None) -> bool:
+    """Whether the check asserts anything on a kernel of this version."""
     if check.kernels == "*":
         return True
     return version is not None and version in VersionRange.parse(check.kernels)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.model import BuildFailure, LoadSettings, MapCreated, Observation, Stage
-from harness.scenario import Step, StepResult
+from harness.scenario import Step, StepOp, StepResult
 from harness.verdict.causes import Evidence
 from harness.verdict.logparse import btf_reason, parse
 from harness.verdict.steps import step_words
@@ -29,6 +29,13 @@ _COMPILER = re.compile(
     re.MULTILINE,
 )
 _STEP_STAGES = (Stage.ATTACH, Stage.RUN)
+# What a scenario changed around the case, where that is the likeliest reason of a refusal.
+_FACT_OF_ENV = {
+    "drop_caps": "capabilities_reduced",
+    "unprivileged": "capabilities_reduced",
+    "lockdown_integrity": "locked_down",
+    "lockdown_confidentiality": "locked_down",
+}
 _DIRECTORY = re.compile(r"[^\s:]*/")
 
 
@@ -49,14 +56,22 @@ def of_observation(
     facts = _map_facts(failed_map(observation)) if observation.stage is Stage.MAP_CREATE else set()
     if parsed is None or not parsed.reasons:
         facts.add("silent")
+    facts |= _surrounding_facts(settings, scenario)
+    if observation.stage in _STEP_STAGES:
+        reasons.append(_step_said(observation, scenario))
+    text = "\n".join([*reasons, _loader_words(observation.loader_log)])
+    return Evidence(observation.stage, observation.errno, text, frozenset(facts))
+
+
+def _surrounding_facts(settings: LoadSettings | None, scenario: Sequence[Step]) -> set[str]:
+    """What the case was kept from, by its settings and by its scenario's surroundings."""
+    changed = {step.name for step in scenario if step.op is StepOp.ENV}
+    facts = {fact for name, fact in _FACT_OF_ENV.items() if name in changed}
     if settings and settings.memlock is not None:
         facts.add("memlock_limited")
     if settings and settings.capabilities is not None:
         facts.add("capabilities_reduced")
-    if observation.stage in _STEP_STAGES:
-        reasons.append(_step_line(observation, scenario))
-    text = "\n".join([*reasons, _loader_words(observation.loader_log)])
-    return Evidence(observation.stage, observation.errno, text, frozenset(facts))
+    return facts
 
 
 def of_failure(failure: BuildFailure) -> Evidence:
@@ -71,8 +86,8 @@ def failed_map(observation: Observation) -> MapCreated | None:
 
 def message_of_observation(observation: Observation, scenario: Sequence[Step] = ()) -> str:
     """Say in one line what decided: the verifier's reason, the refused map, the step, or the loader."""
-    if observation.stage in _STEP_STAGES and (said := _step_line(observation, scenario)):
-        return one_line(said)
+    if observation.stage in _STEP_STAGES and (said := _step_said(observation, scenario)):
+        return one_line("; ".join(said.split("\n")))
     if observation.stage is Stage.LOAD and (reason := parse(observation.verifier_log).reason):
         return reason
     if observation.stage is Stage.BTF_LOAD and (reason := btf_reason(observation.verifier_log)):
@@ -103,15 +118,15 @@ def failed_step(observation: Observation) -> StepResult | None:
     return last if last is not None and last.errno else None
 
 
-def _step_line(observation: Observation, scenario: Sequence[Step]) -> str:
-    """Say which step failed and in whose words: `step 3, attach p to kprobe:x: no such symbol`."""
+def _step_said(observation: Observation, scenario: Sequence[Step]) -> str:
+    """Say which step failed, and in whose words: `step 3, attach p to kprobe:x: …`, then libbpf's lines."""
     failed = failed_step(observation)
     if failed is None:
         return ""
     known = 0 <= failed.index < len(scenario)
     what = f", {step_words(scenario[failed.index])}" if known else ""
-    said = failed.message or _loader_line(observation.loader_log) or failed.errno
-    return f"step {failed.index + 1}{what}: {one_line(said or '')}"
+    said = failed.message or _loader_line(observation.loader_log) or failed.errno or ""
+    return f"step {failed.index + 1}{what}: {said}"
 
 
 def _loader_words(log: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.model import (
     BuildFailure,
@@ -20,7 +21,7 @@ from harness.model import (
     VerdictKind,
 )
 from harness.scenario import Behaviour, CheckResult
-from harness.verdict.behaviour import behaviour_of, failed_words
+from harness.verdict.behaviour import behaviour_of, concerns, failed_words
 from harness.verdict.causes import LACKS_CLAIM
 from harness.verdict.text import one_line
 
@@ -38,12 +39,19 @@ def expected_for(
 
     `facts` is None where no guest told them (a kernel that did not boot), `compiler` for an object nobody
     here compiled; an entry that `needs` something of either is passed over then, as nobody knows whether
-    it holds.
+    it holds. Who is accepted and checked is expected to behave, where the manifest does not say otherwise.
     """
     for entry in program.expectations:
         if version in entry.kernels and _covers(entry, variant) and _met(entry, facts, compiler):
-            return entry.expected
+            return _with_behaviour(entry.expected, variant, version)
     return None
+
+
+def _with_behaviour(expected: Expected, variant: Variant, version: KernelVersion) -> Expected:
+    checked = any(concerns(check, version) for check in variant.checks)
+    if expected.verdict is not VerdictKind.ACCEPT or expected.behaviour is not None or not checked:
+        return expected
+    return replace(expected, behaviour=Behaviour.BEHAVES)
 
 
 def judge(

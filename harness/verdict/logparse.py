@@ -43,7 +43,9 @@ _STATE = re.compile(
     r"\d+: (?:frame\d+:|safe$|R\d)|\s*(?:frame\d+:)?\s*R\d+(?:_[a-z]+)?=|(?:from|to) \d+ to \d+"
     r"|\d+: ?$|(?:cur|old) state:|\s*(?:from \d+ to \d+.*: )?safe$"
 )
-_STATISTIC = re.compile(r"(?:insns )?processed \d+|verification time \d|stack depth |subprog \d+ |insns_self ")
+_STATISTIC = re.compile(
+    r"(?:insns )?processed \d+|verification time \d|stack depth |subprog \d+ |insns_self "
+)
 # Lines printed on the way of a verification that goes on afterwards.
 _NOTE = re.compile(
     r"last_idx |regs=|parent |mark_precise|propagating |frame \d+: propagating|Live regs before"

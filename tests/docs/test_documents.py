@@ -15,6 +15,8 @@ import click
 import pytest
 
 from harness.cli.app import app
+from harness.record.runfile import read
+from harness.report import render
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)[^)]*\)|!\[[^\]]*\]\(([^)\s]+)[^)]*\)")
@@ -140,3 +142,14 @@ def test_the_readme_quotes_the_matrix_to_the_letter() -> None:
     rows = [line for line in excerpt.splitlines() if line.startswith("|")]
     assert len(rows) > 20
     assert [row for row in rows if row not in matrix] == []
+
+
+def test_the_page_of_pitfalls_is_made_of_the_reported_run(tmp_path: Path) -> None:
+    committed = ["git", "show", "HEAD:reports/run.json"]  # `make matrix` may have written another one since
+    (tmp_path / "run.json").write_bytes(
+        subprocess.run(committed, cwd=ROOT, capture_output=True, check=True).stdout
+    )
+    made = render(read(tmp_path / "run.json"), "pitfalls")
+    assert made == (ROOT / "docs" / "pitfalls.md").read_text(encoding="utf-8"), (
+        "make it again: bpfmatrix report reports/run.json --format pitfalls -o docs/pitfalls.md"
+    )

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness import scenario as scenario_module
 from harness.catalog.packets import PACKETS, checksum, packet
 from harness.catalog.programs import load_programs
-from harness.catalog.steptable import ACTIONS, TARGETS, TRIGGERS
+from harness.catalog.steptable import ACTIONS, TARGETS, TRIGGERS, USER_FUNCTIONS, VALUE_TYPES
 from harness.errors import UserError
 from harness.model import Expected, Program, VerdictKind
-from harness.scenario import Behaviour, Check, CheckKind, Step, StepOp
+from harness.paths import project_root
+from harness.scenario import (
+    FACTS,
+    MORE_NUMBERS,
+    NUMBERS,
+    SURROUNDINGS,
+    Behaviour,
+    Check,
+    CheckKind,
+    Step,
+    StepOp,
+)
 
 HEAD = "title: T\nclaim: C\naxes:\n  n: [1, 20]\n  way: [here, there]\n"
 
@@ -65,7 +78,10 @@ def test_every_step_becomes_what_the_wire_needs(pitfall: Callable[..., Program])
                 "{perf: m}",
                 "{detach: p}",
                 "{env: no_btf}",
-                "{preflight: , as: pre}",
+                "{env: small_memlock, bytes: 4096}",
+                "{preflight: , as: pre, needs: [libbpf=1.4, no_btf]}",
+                "{trigger: cgroup_enter, name: pod1, controllers: [cpu]}",
+                "{trigger: move_context, rounds: 3, how: swap}",
             )
         )
     )
@@ -73,7 +89,7 @@ def test_every_step_becomes_what_the_wire_needs(pitfall: Callable[..., Program])
         Step(StepOp.SET, "target", value=b"\x07\0\0\0"),
         Step(StepOp.SET, "me", fact="tgid"),
         Step(StepOp.SET, "name", value=b"ab\0\0\0\x50"),
-        Step(StepOp.LOAD),
+        Step(StepOp.LOAD, time_limit_s=30.0),
         Step(StepOp.ATTACH, "p", args=("kprobe:do_x",)),
         Step(StepOp.TRIGGER, "mkdirat", args=("/tmp/y",), count=3),
         Step(StepOp.TRIGGER, "execve", args=("a", "", "3")),
@@ -87,9 +103,12 @@ def test_every_step_becomes_what_the_wire_needs(pitfall: Callable[..., Program])
         Step(StepOp.PERF, "m"),
         Step(StepOp.DETACH, "p"),
         Step(StepOp.ENV, "no_btf"),
-        Step(StepOp.PREFLIGHT, label="pre"),
+        Step(StepOp.ENV, "small_memlock", args=("4096",)),
+        Step(StepOp.PREFLIGHT, label="pre", args=("libbpf=1.4", "no_btf")),
+        Step(StepOp.TRIGGER, "cgroup_enter", args=("pod1", "cpu")),
+        Step(StepOp.TRIGGER, "move_context", args=("3", "swap")),
     )
-    assert [step.line for step in steps] == list(range(4, 22))
+    assert [step.line for step in steps] == list(range(4, 4 + len(steps)))
 
 
 def test_texts_are_templates_of_the_variant(pitfall: Callable[..., Program]) -> None:
@@ -201,7 +220,13 @@ READ = "{read: g, as: g}"
         ("{trigger: execve, argv: ls}", "argv: expected a list of one or more texts"),
         ("{trigger: fork, times: 0}", "times: 0 is not from 1 to 1000000"),
         ("{trigger: fork, times: many}", "times: 'many' is no whole number"),
-        ("{trigger: tcp, port: 65536}", "port: 65536 is not from 1 to 65535"),
+        ("{trigger: tcp, port: 65536}", "port: 65536 is not from 0 to 65535"),
+        ("{trigger: mkdirat, path: /etc/x}", "path: '/etc/x'; expected a path below /tmp"),
+        ("{trigger: unlink, path: /tmp/../x}", "expected a path below /tmp"),
+        ("{trigger: move_context, how: fly}", "how: 'fly'; expected move or swap"),
+        ("{trigger: cgroup_enter, name: a/../b}", "name: 'a/../b'; expected words with a / between them"),
+        ("{env: no_btf, bytes: 3}", "bytes belongs to small_memlock, not to no_btf"),
+        ("{preflight: , needs: [magic]}", "needs: 'magic'; expected libbpf=N.N"),
         ("{fact: tgidd, as: x}", "unknown fact 'tgidd'; did you mean 'tgid'? facts: tgid"),
         ("{set: x, fact: tgidd}", "unknown fact 'tgidd'; did you mean 'tgid'?"),
         ("{set: x}", "a value has one type, here no type; types: u8"),
@@ -274,7 +299,7 @@ def test_steps_that_cannot_follow_each_other(
     ("check", "words"),
     [
         ("{value: gg, equals: 1}", "no step gives a result called 'gg'; did you mean 'g'? results: g, t, ev"),
-        ("{value: t, equals: 1}", "t has no value of its own; its parts: t.done, t.failed, t.errno"),
+        ("{value: t, equals: 1}", "t has no value of its own; its parts: t.done, t.failed, t.child, t.errno"),
         (
             "{value: ev.recods, equals: 1}",
             "ev has no part 'recods'; did you mean 'ev.records'? parts: records",
@@ -394,7 +419,31 @@ def test_tcp4_byte_by_byte() -> None:
     assert packet("tcp4").endswith(b"hello")
 
 
+def documented() -> str:
+    return (project_root(Path(__file__).parent) / "docs" / "scenarios.md").read_text()
+
+
+def test_the_manifest_in_the_documentation_is_accepted(pitfall: Callable[..., Program]) -> None:
+    program = pitfall(documented().split("```yaml\n")[1].split("```")[0])
+    assert [len(variant.scenario) for variant in program.variants] == [5, 4, 5, 4]
+    assert all(len(variant.checks) == 4 for variant in program.variants)
+    assert program.expectations[0].expected.behaviour is Behaviour.MISBEHAVES
+
+
+def test_the_documentation_has_every_word() -> None:
+    text = documented()
+    words = [*ACTIONS, *TRIGGERS, *TARGETS, *FACTS, *SURROUNDINGS, *PACKETS, *VALUE_TYPES, *USER_FUNCTIONS]
+    words += [parameter.name for parameters in TRIGGERS.values() for parameter in parameters]
+    words += [key for action in ACTIONS.values() for key in (*action.required, *action.optional)]
+    words += [name for names in (*NUMBERS.values(), *MORE_NUMBERS.values()) for name in names]
+    missing = [word for word in words if not re.search(rf"`[^`]*\b{word}\b[^`]*`", text)]
+    assert missing == []
+
+
+def test_the_tables_name_what_the_agent_has() -> None:
+    assert set(TRIGGERS) == set(scenario_module.TRIGGERS)
+    assert set(TARGETS) == set(scenario_module.ATTACH_TARGETS)
+
+
 def test_every_op_has_an_action() -> None:
     assert {action.op for action in ACTIONS.values()} == set(StepOp)
-    assert "uprobe_ret" in TARGETS
-    assert "hang" in TRIGGERS

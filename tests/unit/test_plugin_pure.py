@@ -31,6 +31,7 @@ from harness.pytest_plugin.failure import (
 )
 from harness.pytest_plugin.schedule import BATCH, batch_of, choose
 from harness.pytest_plugin.targets import Pick, read_arguments
+from harness.scenario import Behaviour, CheckResult, Step, StepOp, StepResult
 
 
 @pytest.fixture
@@ -149,6 +150,28 @@ def test_a_failure_shows_the_end_of_the_log_and_counts_the_rest() -> None:
     assert "unexpected: expected accept, got reject at load with EACCES" in text
     assert "log:      21 of 31 lines omitted; the whole log: reports/logs/x.log" in text
     assert text.count("    | line") == 10
+
+
+def test_a_failure_of_behaviour_shows_expected_and_got() -> None:
+    checks = tuple(CheckResult(f"v{n}", "1", "0", n == 0, "why") for n in range(13))
+    seen = Observation(
+        ObservationStatus.LOADED, steps=(StepResult(0, numbers=(3, 0)), StepResult(1, "ENOENT"))
+    )
+    result = replace(
+        rejected(),
+        verdict=Verdict(VerdictKind.ACCEPT),
+        expected=Expected(VerdictKind.ACCEPT, behaviour=Behaviour.BEHAVES),
+        behaviour=Behaviour.MISBEHAVES,
+        checks=checks,
+        scenario=(Step(StepOp.TRIGGER, "fork"), Step(StepOp.LOOKUP, "m")),
+        observation=seen,
+    )
+    lines = describe(result, None).splitlines()
+    assert lines[0] == "unexpected: expected accept, behaves, got accept, misbehaves"
+    assert "  check:    v1: expected 1, got 0 (why)" in lines
+    assert "            and 2 more that do not hold" in lines
+    assert "            1 of 13 checks hold" in lines
+    assert whole_log(result) == "== steps ==\n1. trigger fork: done 3, failed 0\n2. lookup m: ENOENT\n"
 
 
 def test_a_failure_without_any_log() -> None:

@@ -14,11 +14,12 @@ import pytest
 from rich.cells import cell_len
 
 from harness.errors import UserError
-from harness.model import CaseResult, KernelRun, Observation, Outcome, Run, Stage
+from harness.model import CaseResult, KernelRun, Observation, Outcome, Run, Stage, VerdictKind
 from harness.record.runfile import read
 from harness.report import FORMATS, render, terminal, write_all
 from harness.report.logview import verifier_log
 from harness.report.matrix import Mark, build, reproduce
+from harness.scenario import Behaviour, CheckResult, Step, StepOp, StepResult
 
 RUN = read(Path(__file__).parent / "test_data" / "sample-run.json")
 HOSTILE = "</pre><script>alert(1)</script>\x1b[31m|`\x00\n<img src=x onerror=alert(1)>"
@@ -76,6 +77,105 @@ def test_a_kernel_that_could_not_be_had_is_a_visible_column_with_its_reason() ->
         assert "5.4.290" in page
         assert "the mainline archive cannot be reached" in page
     assert "– 5.4: not run: cannot be had" in terminal(RUN)
+
+
+def behaving(run: Run = RUN, words: str = "a zero at the end") -> Run:
+    """One program that behaves on 5.10 and misbehaves on 6.1 (as known) and 6.12 (not known)."""
+    sample = next(case for case in run.cases if case.observation and case.verdict.kind is VerdictKind.ACCEPT)
+    assert sample.observation is not None
+    steps = (StepResult(0, message=words), StepResult(1, values=(b"\x05",)), StepResult(2, "ENOENT", words))
+    scenario = (
+        Step(StepOp.ATTACH, "p", args=(f"kprobe:{words}",)),
+        Step(StepOp.READ, "hits", "hits"),
+        Step(StepOp.LOOKUP, "m", "v", may_fail=True),
+        Step(StepOp.READ, "rest", "rest"),
+    )
+
+    def made(kernel: str, got: str, outcome: Outcome) -> CaseResult:
+        check = CheckResult("hits", "3", got, got == "3", words)
+        assert sample.observation is not None
+        return dataclasses.replace(
+            sample,
+            id=f"{sample.program}[{sample.variant}]@{kernel}",
+            kernel=kernel,
+            outcome=outcome,
+            reason="expected behaves, got misbehaves: hits: expected 3, got 5"
+            if outcome is Outcome.UNEXPECTED
+            else "",
+            behaviour=Behaviour.BEHAVES if check.holds else Behaviour.MISBEHAVES,
+            checks=(CheckResult("x", "1", "1", True), check),
+            scenario=scenario,
+            observation=dataclasses.replace(sample.observation, steps=steps),
+        )
+
+    cases = (
+        made("5.10", "3", Outcome.AS_EXPECTED),
+        made("6.1", "5", Outcome.AS_EXPECTED),
+        made("6.12", "5", Outcome.UNEXPECTED),
+    )
+    return dataclasses.replace(run, cases=cases)
+
+
+def test_behaviour_has_its_own_cells_and_count() -> None:
+    matrix = build(behaving())
+    assert [cell.text for cell in matrix.groups[0].rows[0].cells] == [
+        "–",
+        "✓✓ behaves",
+        "✓✗ misbehaves",
+        "✓✗ misbehaves",
+        "–",
+    ]
+    assert "2 accepted but misbehaving" in terminal(behaving())
+    assert "misbehaving" not in terminal(RUN)
+
+
+def test_markdown_notes_what_was_expected_and_what_came() -> None:
+    page = render(behaving(), "markdown")
+    row = next(line for line in page.splitlines() if "misbehaves" in line and line.startswith("| `"))
+    assert "✓✓ behaves" in row
+    assert "✓✗ misbehaves<sup>a</sup>" in row
+    assert "**✓✗ misbehaves ≠**<sup>a</sup>" in row
+    assert "<sup>a</sup> hits: expected 3, got 5 (a zero at the end)" in page
+    assert page.count("<sup>a</sup> hits") == 1
+
+
+def test_html_lists_checks_and_steps() -> None:
+    page = render(behaving(), "html")
+    assert '<td class="misbehaves as_expected">' in page
+    assert "accept, misbehaves" in page
+    assert (
+        '<li class="broken">✗ <code>hits</code> expected 3, got 5 <small>a zero at the end</small></li>'
+        in page
+    )
+    assert "<li>✓ <code>x</code> expected 1</li>" in page
+    assert "<code>attach p to kprobe:a zero at the end</code>" in page
+    assert "ENOENT: a zero at the end (it may fail)" in page
+    assert '<li class="not-reached"><code>read rest</code>: not reached</li>' in page
+
+
+@pytest.mark.parametrize("fmt", ["markdown", "html", "csv", "junit"])
+def test_hostile_words_of_steps_and_checks_are_inert(fmt: str) -> None:
+    page = render(poisoned(behaving(words=HOSTILE)), fmt)
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", page)
+    outside_code = re.sub(r"`[^`\n]*`", "", page)
+    assert fmt == "csv" or not re.search(r"(?<!\\)<(img|script>alert)", outside_code)
+
+
+def test_the_terminal_shows_behaviour_in_every_width() -> None:
+    assert "✓✓ behaves" in terminal(behaving(), 120)
+    narrow = terminal(behaving(), 60)
+    assert "✓✗≠" in narrow
+    assert max(cell_len(line) for line in narrow.split("\n")) <= 60
+    assert "expected behaves, got misbehaves: hits: expected 3, got 5" in terminal(behaving(), 300)
+
+
+def test_csv_and_junit_tell_the_checks() -> None:
+    rows = list(csv.DictReader(io.StringIO(render(behaving(), "csv"))))
+    assert [row["behaviour"] for row in rows] == ["behaves", "misbehaves", "misbehaves"]
+    assert rows[1]["failed_checks"] == "hits: expected 3, got 5 (a zero at the end)"
+    root = ET.fromstring(render(behaving(), "junit"))  # noqa: S314 -- made by ourselves
+    (failure,) = root.iter("failure")
+    assert "check hits: expected 3, got 5" in (failure.text or "")
 
 
 def test_counts_add_up() -> None:

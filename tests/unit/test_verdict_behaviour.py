@@ -11,11 +11,13 @@ from harness.execute import judged
 from harness.model import (
     BuiltObject,
     Case,
+    Expectation,
     Expected,
     KernelVersion,
     LoadSettings,
     Observation,
     ObservationStatus,
+    Origin,
     Outcome,
     Program,
     ProgramKind,
@@ -23,6 +25,7 @@ from harness.model import (
     Variant,
     Verdict,
     VerdictKind,
+    VersionRange,
 )
 from harness.scenario import Behaviour, Check, CheckKind, CheckResult, Step, StepOp, StepResult
 from harness.verdict.behaviour import (
@@ -35,7 +38,7 @@ from harness.verdict.behaviour import (
     measure,
 )
 from harness.verdict.classify import interpret
-from harness.verdict.expect import describe_expected, describe_verdict, judge
+from harness.verdict.expect import describe_expected, describe_verdict, expected_for, judge
 from harness.verdict.steps import result_words, step_words
 
 EQUALS, TEXT, BYTES = CheckKind.EQUALS, CheckKind.TEXT, CheckKind.BYTES
@@ -151,7 +154,7 @@ def test_behaviour_is_the_sum_of_the_checks() -> None:
     assert behaviour_of((good,)) is Behaviour.BEHAVES
     assert behaviour_of((good, bad)) is Behaviour.MISBEHAVES
     assert check_words(bad) == "b: expected 2, got 3 (torn)"
-    assert failed_words((good, bad, bad)) == "b: expected 2, got 3 (torn); and 1 more"
+    assert failed_words((good, bad, bad)) == "b: expected 2, got 3 (torn); and 1 more check"
     long = CheckResult("b", "2", "x" * 900, False)
     assert len(failed_words((long, bad))) <= 300
 
@@ -195,6 +198,22 @@ def test_judge_asks_for_the_behaviour(
     expected: Expected | None, checks: tuple[CheckResult, ...], outcome: Outcome, reason: str
 ) -> None:
     assert judge(ACCEPT, None, expected, checks) == (outcome, reason)
+
+
+def test_who_is_checked_is_expected_to_behave() -> None:
+    def expected(check: Check | None, **fields: Behaviour) -> Expected | None:
+        entry = Expectation(
+            Expected(VerdictKind.ACCEPT, **fields), VersionRange.parse("*"), {}, (), Origin(Path("x.yaml"))
+        )
+        program = Program("p", Path("p"), ProgramKind.TEMPLATE, (), expectations=(entry,))
+        variant = Variant("v", checks=(check,) if check else ())
+        return expected_for(program, variant, KernelVersion(6, 1), None)
+
+    always, later = Check("v", EQUALS, "1"), Check("v", EQUALS, "1", kernels=">6.1")
+    assert expected(always) == Expected(VerdictKind.ACCEPT, behaviour=Behaviour.BEHAVES)
+    assert expected(later) == expected(None) == Expected(VerdictKind.ACCEPT)
+    known = expected(always, behaviour=Behaviour.MISBEHAVES)
+    assert known == Expected(VerdictKind.ACCEPT, behaviour=Behaviour.MISBEHAVES)
 
 
 def test_words_of_behaviour() -> None:
@@ -274,7 +293,7 @@ def test_steps_and_results_in_words() -> None:
     ring = Step(StepOp.RING, "rb")
     assert (
         result_words(ring, StepResult(0, values=(b"ab", b"c"), numbers=(2, 3)))
-        == "records 2, bytes 3, 2 values, the first 61 62"
+        == "records 2, bytes 3, 2 values, the first 25185 = 61 62"
     )
     assert result_words(ring, StepResult(0, errno="ENOENT", message="no map\x1b[2J")) == "ENOENT: no map"
     assert result_words(ring, StepResult(0)) == "done"

@@ -31,7 +31,8 @@ KERNELS = ("5.10", "6.1", "6.12", "newest")
 
 def test_the_statistics_of_7_2_are_no_reason() -> None:
     text = (
-        "vfs_read is not sleepable\nverification time 6458 usec\nstack depth 480+0 max 480\ninsns processed 15\n"
+        "vfs_read is not sleepable\nverification time 6458 usec\nstack depth 480+0 max 480\n"
+        "insns processed 15\n"
         "processed 15 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n"
     )
     assert parse(text).reason == "vfs_read is not sleepable"

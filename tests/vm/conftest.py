@@ -1,11 +1,15 @@
 """Real kernels for tests: the ones of `kernels.yaml`, from the shared cache."""
 
 import pytest
+from scenarios import Bench
 
 from harness.catalog.kernels import load_kernels, select
 from harness.errors import HarnessError
+from harness.execute import KernelSession
+from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.paths import project_root
+from harness.pipeline import warm_object
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +33,17 @@ def newest(kernel):
     specs = load_kernels(project_root() / "kernels.yaml")
     defaults = [spec.name for spec in specs if spec.default]
     return kernel(max(defaults, key=lambda name: [int(part) for part in name.split(".")]))
+
+
+@pytest.fixture(scope="module", params=["5.10", "newest"])
+def bench(request, kernel, newest, tmp_path_factory):
+    """Scenarios on the oldest kernel there is a package of, and on the newest."""
+    machine = newest if request.param == "newest" else kernel(request.param)
+    with KernelSession(machine, GuestOptions(accel=AccelChoice.TCG), warm_object()) as session:
+        yield Bench(session, tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def old(bench):
+    """Whether the kernel is 5.10."""
+    return bench.session.kernel.name == "5.10"

@@ -67,7 +67,7 @@ class Told:
 
     def number(self, label: str, name: str) -> int:
         done = self.steps[self[label].index]
-        names = number_names(done)
+        names = number_names(done.op, done.name)
         assert len(names) == len(self[label].numbers), (names, self[label])
         return self[label].numbers[names.index(name)]
 

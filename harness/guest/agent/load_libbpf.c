@@ -117,7 +117,8 @@ static void judge(struct load_job *job, int error)
 	if (trace->loaded) {
 		job->loaded = true;
 		if (error)
-			say("the program was loaded; what libbpf did next failed: %s\n", error_name(-error));
+			say("program '%s' was loaded; what libbpf did next failed: %s\n", job->request->program,
+			    error_name(-error));
 	} else if (trace->attempted) {
 		load_failed(job, STAGE_LOAD, trace->load_errno);
 	} else if (error == 0) {

@@ -229,12 +229,17 @@ bool field_next(const struct frame *frame, size_t *at, uint16_t *tag, const uint
 
 bool field_find(const struct frame *frame, uint16_t tag, const uint8_t **value, size_t *length)
 {
-	size_t at = 0;
-	uint16_t each;
+	const uint8_t *each;
+	size_t at = 0, size;
+	uint16_t name;
 
-	while (field_next(frame, &at, &each, value, length))
-		if (each == tag)
-			return true;
+	while (field_next(frame, &at, &name, &each, &size)) {
+		if (name != tag)
+			continue;
+		*value = each;
+		*length = size;
+		return true;
+	}
 	return false;
 }
 

@@ -66,6 +66,7 @@ void fields_append(struct fields *f, const struct fields *more);
 bool fields_add_up(const uint8_t *body, size_t length);
 /* The field at *at, which moves behind it; false at the end. Begin with *at = 0. */
 bool field_next(const struct frame *frame, size_t *at, uint16_t *tag, const uint8_t **value, size_t *length);
+/* The first field `tag`; false, and nothing written, when there is none. */
 bool field_find(const struct frame *frame, uint16_t tag, const uint8_t **value, size_t *length);
 bool field_number(const struct frame *frame, uint16_t tag, uint64_t *value);
 /* Copy a text field without NUL bytes inside; false when absent, empty, too long for `size` or holding a NUL. */
