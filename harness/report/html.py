@@ -31,7 +31,7 @@ from harness.verdict.text import one_line, visible
 _PAGE_BUDGET = 5_700_000
 _CELL_BYTES = 830
 _STEP_MARKUP, _CHECK_MARKUP = 35, 65  # of a step and a check, beside their words
-_SMALLEST_BUDGET = 400_000
+_SMALLEST_BUDGET = 500_000
 _ESCAPED = 1.06  # growth of a log by escaping and marking
 _FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.FLAKY: "~", Outcome.NO_EXPECTATION: "?"}
 
@@ -275,7 +275,7 @@ def _cap(matrix: Matrix) -> int | None:
             break
         room -= size
         left -= 1
-    return max(int(room / left / _ESCAPED), 300) if left else None
+    return max(int(room / left / _ESCAPED), 280) if left else None
 
 
 def _scenario_bytes(row: Row) -> int:
