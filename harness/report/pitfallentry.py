@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from harness.model import CaseResult, VerdictKind
 from harness.report.markdown import code, escape, link
-from harness.report.matrix import Cell, Group, Mark, Matrix, Row
+from harness.report.matrix import HOST_COLUMN, Cell, Group, Mark, Matrix, Row
 from harness.verdict.advice import ClaimRuling, KernelRuling, Ruling, selects, works_everywhere
 from harness.verdict.causes import cause_by_id
 
@@ -31,7 +31,7 @@ def section(matrix: Matrix, group: Group, rulings: Sequence[ClaimRuling]) -> str
         parts.append(f"> {escape(info.claim, 1000)}" + (f" ({escape(info.note)})" if info.note else ""))
     if rulings:
         parts.append("**Verdict on the advice**\n\n" + "\n".join(_ruling(each) for each in rulings))
-    parts += [_answers(matrix, group), _why(group), _figures(matrix, group), _forms(group)]
+    parts += [_answers(matrix, group), _why(group), _figures(matrix, group), _forms(matrix, group)]
     if info.path:
         parts.append(f"Program: {link(info.path)}")
     return "\n\n".join(part for part in parts if part)
@@ -123,7 +123,11 @@ def _figure(cell: Cell) -> str:
     return f"{seen.insns_processed:,} / {seen.kernel_time_us / 1000:.1f}"
 
 
-def _forms(group: Group) -> str:
+def _everywhere(matrix: Matrix) -> str:
+    return "on this machine" if matrix.kernels == (HOST_COLUMN,) else "on every kernel measured"
+
+
+def _forms(matrix: Matrix, group: Group) -> str:
     """Say which form to use, and set it beside the one that bites."""
     advice = group.info.advice
     if advice is None or not (advice.right or advice.wrong):
@@ -131,9 +135,9 @@ def _forms(group: Group) -> str:
     right = next((row for when in advice.right for row in _rows(group, when) if _works(row)), None)
     wrong = next(iter(_rows(group, advice.wrong)), None) if advice.wrong is not None else None
     if right is not None:
-        line = f"Recommended: {code(right.label)}, accepted{_runs(right)} on every kernel measured."
+        line = f"Recommended: {code(right.label)}, accepted{_runs(right)} {_everywhere(matrix)}."
     elif advice.right:
-        line = "Recommended: none; no candidate works on every kernel measured."
+        line = f"Recommended: none; no candidate works {_everywhere(matrix)}."
     else:
         line = ""
     return "\n\n".join(part for part in (line, _side_by_side(wrong, right)) if part)

@@ -32,11 +32,20 @@ _NUMBER = re.compile(r"(\D*)(\d*)(.*)")
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One program's rows, the columns they have (the kernels, or the host), and the rulings on its claims."""
+
+    columns: Matrix
+    group: Group
+    rulings: tuple[ClaimRuling, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pitfall:
     """The entries of one item of the notes, each with the rulings on its claims."""
 
     name: str  # "N02"
-    entries: tuple[tuple[Group, tuple[ClaimRuling, ...]], ...]
+    entries: tuple[Entry, ...]
 
 
 def render(run: Run) -> str:
@@ -46,19 +55,18 @@ def render(run: Run) -> str:
     parts = [_head(matrix), _overview(pitfalls)]
     for pitfall in pitfalls:
         parts.append(f"## {escape(pitfall.name)}")
-        parts += [section(matrix, group, rulings) for group, rulings in pitfall.entries]
+        parts += [section(entry.columns, entry.group, entry.rulings) for entry in pitfall.entries]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _pitfalls(matrix: Matrix) -> tuple[Pitfall, ...]:
-    by_name: dict[str, list[Group]] = {}
-    for group in matrix.groups:
-        if group.info.pitfall:
-            by_name.setdefault(group.info.pitfall, []).append(group)
-    return tuple(
-        Pitfall(name, tuple((group, _rulings(matrix, group)) for group in by_name[name]))
-        for name in sorted(by_name, key=_order)
-    )
+    by_name: dict[str, list[Entry]] = {}
+    for columns in (matrix, matrix.host_part):
+        for group in columns.groups:
+            if group.info.pitfall:
+                entry = Entry(columns, group, _rulings(columns, group))
+                by_name.setdefault(group.info.pitfall, []).append(entry)
+    return tuple(Pitfall(name, tuple(by_name[name])) for name in sorted(by_name, key=_order))
 
 
 def _order(name: str) -> tuple[int, str, int, str]:
@@ -88,14 +96,14 @@ def _overview(pitfalls: Sequence[Pitfall]) -> str:
             f"**{escape(str(ruling))}**",
         ]
         for pitfall in pitfalls
-        for _, rulings in pitfall.entries
-        for ruling in rulings
+        for entry in pitfall.entries
+        for ruling in entry.rulings
     ]
     unjudged = [
-        f"{escape(pitfall.name)} {code(group.info.name)}"
+        f"{escape(pitfall.name)} {code(entry.group.info.name)}"
         for pitfall in pitfalls
-        for group, rulings in pitfall.entries
-        if not rulings
+        for entry in pitfall.entries
+        if not entry.rulings
     ]
     table = tabulate(rows, headers=["", "what is said", "verdict"], tablefmt="github")
     note = f"\n\nWithout a claim to judge: {', '.join(unjudged)}." if unjudged else ""
