@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.model import CaseResult, VerdictKind
+from harness.model import CaseResult, KernelRun, VerdictKind
 from harness.report.markdown import code, escape, link
-from harness.report.matrix import Cell, Group, Mark, Matrix, Row
+from harness.report.matrix import HOST_COLUMN, Cell, Group, Mark, Matrix, Row
 from harness.report.pitfallforms import forms
 from harness.report.variantset import Axes, phrases
 from harness.verdict.advice import ClaimRuling, KernelRuling, Ruling, spans
@@ -45,13 +45,18 @@ def _ruling(ruling: ClaimRuling, group: Group) -> str:
     for verdict in (Ruling.CONFIRMED, Ruling.REFUTED):
         kernels = ruling.on(verdict)
         if kernels:
-            word = f"{verdict.value}, as seen on" if ruling.overall is None else "as seen on"
-            lines.append(f"  - {word} {escape(kernels[-1].kernel.name)}: {_evidence(kernels[-1], group)}")
+            seen = f"as seen on {_column(kernels[-1].kernel)}"
+            word = f"{verdict.value}, {seen}" if ruling.overall is None else seen
+            lines.append(f"  - {word}: {_evidence(kernels[-1], group)}")
     open_ones = [each.kernel.name for each in ruling.on(Ruling.UNDECIDED)]
     if open_ones and len(open_ones) < len(ruling.kernels):
         every = [each.kernel.name for each in ruling.kernels]
         lines.append(f"  - not decided on {escape(spans(open_ones, every))}")
     return "\n".join(lines)
+
+
+def _column(kernel: KernelRun) -> str:
+    return "this machine" if kernel == HOST_COLUMN else escape(kernel.name)
 
 
 def _evidence(ruling: KernelRuling, group: Group) -> str:

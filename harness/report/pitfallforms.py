@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.model import Outcome
 from harness.report.markdown import code, escape
-from harness.report.matrix import Group, Matrix, Row
+from harness.report.matrix import HOST_COLUMN, Group, Matrix, Row
 from harness.verdict.advice import selects, spans, works_everywhere
 
 _SOURCE_LINES = 80
@@ -31,7 +31,7 @@ def forms(matrix: Matrix, group: Group) -> str:
         return ""
     right = _right(matrix, [row for when in advice.right for row in _rows(group, when)])
     wrong = next(iter(_rows(group, advice.wrong)), None) if advice.wrong is not None else None
-    line = _recommended(right) if advice.right else ""
+    line = _recommended(right, matrix) if advice.right else ""
     columns = [("wrong", wrong), ("right", right.row if right else None)]
     return "\n\n".join(part for part in (line, _side_by_side(columns)) if part)
 
@@ -60,19 +60,16 @@ def _works_on(row: Row) -> list[str]:
     ]
 
 
-def _recommended(right: _Right | None) -> str:
+def _recommended(right: _Right | None, matrix: Matrix) -> str:
+    everywhere = "on this machine" if matrix.kernels == (HOST_COLUMN,) else "on every kernel measured"
     if right is None:
-        return "**Recommended:** none; no candidate works on any kernel measured."
+        return f"**Recommended:** nothing; no form of this entry works {everywhere}."
     name = code(right.row.label)
     if right.kernels:
-        return (
-            "**Recommended:** nothing works on every kernel measured; "
-            f"{name} does on {escape(right.kernels)}."
-        )
+        return f"**Recommended:** nothing works {everywhere}; {name} does on {escape(right.kernels)}."
     checked = any(cell.case and cell.case.behaviour for cell in right.row.cells)
-    return (
-        f"**Recommended:** {name}, accepted{' and well-behaved' if checked else ''} on every kernel measured."
-    )
+    answer = "accepted and well-behaved" if checked else "accepted"
+    return f"**Recommended:** {name}, {answer} {everywhere}."
 
 
 def _side_by_side(columns: Sequence[tuple[str, Row | None]]) -> str:
