@@ -12,8 +12,9 @@ from harness.report.matrix import HOST_COLUMN, Group, Matrix, Row
 from harness.verdict.advice import selects, spans, works_everywhere
 
 _SOURCE_LINES = 80
-# What every program begins and ends with; left out where all forms shown have it.
-_SHARED = re.compile(r'#include |char LICENSE\[\] SEC\("license"\)')
+# What every BPF program begins and ends with; left out where all forms shown have it.
+_SHARED = re.compile(r'#include ("vmlinux_mini\.h"|<bpf/bpf_\w+\.h>)|char LICENSE\[\] SEC\("license"\)')
+_FILE_NAME = re.compile(r"\S+\.c")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,10 @@ def _split(lines: Sequence[str]) -> tuple[str, list[str]]:
     comments = 0
     while comments < len(lines) and lines[comments].startswith("//"):
         comments += 1
-    about = " ".join(line.removeprefix("//").strip() for line in lines[:comments])
-    return about, _without_gaps(lines[comments:])
+    words = [line.removeprefix("//").strip() for line in lines[:comments]]
+    if len(words) > 1 and _FILE_NAME.fullmatch(words[0]):
+        words[0] += ":"
+    return " ".join(words), _without_gaps(lines[comments:])
 
 
 def _without_gaps(lines: Sequence[str]) -> list[str]:
