@@ -34,13 +34,19 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     Cells shrink from `✗ load EACCES` over `✗ EACCES` to `✗`; when not even that fits, the kernels are
     shown in several tables. With `color` the text holds ANSI sequences.
     """
-    words = [*_differences(matrix), sentence(matrix) + "."]
+    differences = [line for part in _parts(matrix) for line in _differences(part)]
+    words = [*differences, sentence(matrix) + "."]
     return _printed(matrix, words, max(width, _NARROWEST), color=color)
 
 
 def tables(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     """Return the tables alone, as `render` has them."""
     return _printed(matrix, (), max(width, _NARROWEST), color=color)
+
+
+def _parts(matrix: Matrix) -> list[Matrix]:
+    """Return what is asked of kernels and what of the host, as far as there is any."""
+    return [part for part in (matrix, matrix.host_part) if part.groups] or [matrix]
 
 
 def _printed(matrix: Matrix, words: Sequence[str], width: int, *, color: bool) -> str:
@@ -54,8 +60,9 @@ def _printed(matrix: Matrix, words: Sequence[str], width: int, *, color: bool) -
         legacy_windows=False,
         highlight=False,
     )
-    for line in _tables(matrix, width):
-        console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
+    for part in _parts(matrix):
+        for line in _tables(part, width):
+            console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
     for said in words:
         console.print(Text(said))
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
