@@ -254,6 +254,8 @@ class _Crew:
 
     def _serve(self, kernel: Kernel, warm: Path | None) -> None:
         cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
+        # A guest of other processors takes the place of the one that runs: few changes of it.
+        cases.sort(key=lambda planned: planned.case.variant.settings.cpus or kernel.cpus)
         self.kernels[kernel.name] = describe_kernel(kernel)
         for _ in range(self._options.repeat):
             if not self._stop.is_set() and self.kernels[kernel.name].problem is None:
