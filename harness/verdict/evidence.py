@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.model import BuildFailure, LoadSettings, MapCreated, Observation, Stage
 from harness.scenario import Step, StepOp, StepResult
 from harness.verdict.causes import Evidence
+from harness.verdict.loaderlog import take_apart
 from harness.verdict.logparse import btf_reason, parse
 from harness.verdict.steps import step_words
 from harness.verdict.text import one_line
@@ -22,8 +23,6 @@ _ECHO = re.compile(
     r"|.*Retrying without BTF|.*BTF is optional, ignoring"
     r"|prog '.*': (?:failed to load: |BPF program load failed: |failed to prepare load attributes))"
 )
-# libbpf pastes the kernel's own log between these lines; listings are no words of the loader.
-_PASTED = re.compile(r"libbpf: .*-- BEGIN .* LOG -*\n(?:.*\n)*?-- END .* LOG -*\n?")
 _COMPILER = re.compile(
     r"^(?P<file>[^\n:]+):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$|^(?:fatal )?error: (?P<bare>.*)$",
     re.MULTILINE,
@@ -130,7 +129,8 @@ def _step_said(observation: Observation, scenario: Sequence[Step]) -> str:
 
 
 def _loader_words(log: str) -> str:
-    return _PASTED.sub("", log[-_LOADER_TAIL:])
+    """Return the loader's own lines; listings it pasted are none of its words."""
+    return "\n".join(take_apart(log[-_LOADER_TAIL:].split("\n")).words)
 
 
 def _loader_line(log: str) -> str:
