@@ -212,7 +212,7 @@ READ = "{read: g, as: g}"
         ("{trigger: mkdirat, path: /etc/x}", "path: '/etc/x'; expected a path below /tmp"),
         ("{trigger: unlink, path: /tmp/../x}", "expected a path below /tmp"),
         ("{trigger: move_context, how: fly}", "how: 'fly'; expected move or swap"),
-        ("{trigger: cgroup_enter, name: a/b}", "name: 'a/b'; expected one word"),
+        ("{trigger: cgroup_enter, name: a//b}", "name: 'a//b'; expected one word"),
         ("{env: no_btf, bytes: 3}", "bytes belongs to small_memlock, not to no_btf"),
         ("{preflight: , needs: [magic]}", "needs: 'magic'; expected libbpf=N.N"),
         ("{fact: tgidd, as: x}", "unknown fact 'tgidd'; did you mean 'tgid'? facts: tgid"),
