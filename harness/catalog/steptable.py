@@ -97,7 +97,7 @@ _MANY = 1_000_000
 # Files are made below /tmp only: that is what the agent empties after the case.
 _OWN_PATH = Parameter("path", "/tmp/bpfmatrix", pattern=r"(?!.*/\.\.)/tmp/.+", words="a path below /tmp")  # noqa: S108
 
-_CGROUP = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}"
+_WORD = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}"  # of a cgroup's name: no dot in front
 
 # Trigger -> its parameters, in the order the wire carries them.
 TRIGGERS: Mapping[str, tuple[Parameter, ...]] = {
@@ -110,11 +110,7 @@ TRIGGERS: Mapping[str, tuple[Parameter, ...]] = {
     "udp": (Parameter("port", "0", 0, 65535), Parameter("payload", "hello")),
     "getppid": (),
     "cgroup_enter": (
-        Parameter(
-            "name",
-            pattern=rf"{_CGROUP}(?:/{_CGROUP}){{0,2}}",
-            words="one word, or up to three with / between",
-        ),
+        Parameter("name", pattern=rf"{_WORD}(/{_WORD}){{0,7}}", words="words with a / between them"),
         Parameter("controllers", "", many=True),
     ),
     "nested": (Parameter("depth", "1", 0, 1000),),
@@ -162,7 +158,7 @@ TARGETS: Mapping[str, Target] = {
     "uprobe_session": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "tracepoint": Target(r"[A-Za-z0-9_-]{1,63}/[A-Za-z0-9_]{1,63}", "CATEGORY/NAME"),
     "raw_tp": Target(r"[A-Za-z0-9_]{1,63}", "NAME"),
-    "cgroup": Target(_CGROUP, "NAME"),
+    "cgroup": Target(_WORD, "NAME"),
     "perf": Target(r"[1-9][0-9]{3,11}", "PERIOD_NS, 1000 or more"),
 }
 

@@ -7,7 +7,7 @@ from harness.report.matrix import Mark, Matrix
 
 _OUTCOMES = {
     Outcome.AS_EXPECTED: "as expected",
-    Outcome.UNEXPECTED: "with another verdict than expected",
+    Outcome.UNEXPECTED: "with another verdict or behaviour than expected",
     Outcome.CHANGED: "with another reason than expected",
     Outcome.CRASH: "crash",
     Outcome.HANG: "hang",

@@ -44,10 +44,13 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    for line in _tables(matrix, width):
-        console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
-    for difference in _differences(matrix):
-        console.print(Text(difference))
+    parts = [part for part in (matrix, matrix.host_part) if part.groups] or [matrix]
+    for part in parts:
+        for line in _tables(part, width):
+            console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
+    for part in parts:
+        for difference in _differences(part):
+            console.print(Text(difference))
     console.print(Text(sentence(matrix) + "."))
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 

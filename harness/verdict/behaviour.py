@@ -48,11 +48,12 @@ def behaviour_of(checks: Sequence[CheckResult]) -> Behaviour | None:
 
 
 def failed_words(checks: Sequence[CheckResult], limit: int = 300) -> str:
-    """Say the checks that do not hold in one line: `hits: expected 3, got 0; and 1 more`."""
+    """Say the checks that do not hold in one line: `hits: expected 3, got 0; and 1 more check`."""
     failed = [check for check in checks if not check.holds]
     if not failed:
         return ""
-    more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+    others = len(failed) - 1
+    more = f"; and {others} more check{'' if others == 1 else 's'}" if others else ""
     return one_line(check_words(failed[0]), limit - len(more)) + more
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from harness.model import BuildFailure, LoadSettings, MapCreated, Observation, Stage
-from harness.scenario import Step, StepResult
+from harness.scenario import Step, StepOp, StepResult
 from harness.verdict.causes import Evidence
+from harness.verdict.loaderlog import take_apart
 from harness.verdict.logparse import btf_reason, parse
 from harness.verdict.steps import step_words
 from harness.verdict.text import one_line
@@ -22,13 +23,18 @@ _ECHO = re.compile(
     r"|.*Retrying without BTF|.*BTF is optional, ignoring"
     r"|prog '.*': (?:failed to load: |BPF program load failed: |failed to prepare load attributes))"
 )
-# libbpf pastes the kernel's own log between these lines; listings are no words of the loader.
-_PASTED = re.compile(r"libbpf: .*-- BEGIN .* LOG -*\n(?:.*\n)*?-- END .* LOG -*\n?")
 _COMPILER = re.compile(
     r"^(?P<file>[^\n:]+):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$|^(?:fatal )?error: (?P<bare>.*)$",
     re.MULTILINE,
 )
 _STEP_STAGES = (Stage.ATTACH, Stage.RUN)
+# What a scenario changed around the case, where that is the likeliest reason of a refusal.
+_FACT_OF_ENV = {
+    "drop_caps": "capabilities_reduced",
+    "unprivileged": "capabilities_reduced",
+    "lockdown_integrity": "locked_down",
+    "lockdown_confidentiality": "locked_down",
+}
 _DIRECTORY = re.compile(r"[^\s:]*/")
 
 
@@ -49,14 +55,22 @@ def of_observation(
     facts = _map_facts(failed_map(observation)) if observation.stage is Stage.MAP_CREATE else set()
     if parsed is None or not parsed.reasons:
         facts.add("silent")
-    if settings and settings.memlock is not None:
-        facts.add("memlock_limited")
-    if settings and settings.capabilities is not None:
-        facts.add("capabilities_reduced")
+    facts |= _surrounding_facts(settings, scenario)
     if observation.stage in _STEP_STAGES:
         reasons.append(_step_said(observation, scenario))
     text = "\n".join([*reasons, _loader_words(observation.loader_log)])
     return Evidence(observation.stage, observation.errno, text, frozenset(facts))
+
+
+def _surrounding_facts(settings: LoadSettings | None, scenario: Sequence[Step]) -> set[str]:
+    """What the case was kept from, by its settings and by its scenario's surroundings."""
+    changed = {step.name for step in scenario if step.op is StepOp.ENV}
+    facts = {fact for name, fact in _FACT_OF_ENV.items() if name in changed}
+    if settings and settings.memlock is not None:
+        facts.add("memlock_limited")
+    if settings and settings.capabilities is not None:
+        facts.add("capabilities_reduced")
+    return facts
 
 
 def of_failure(failure: BuildFailure) -> Evidence:
@@ -115,7 +129,8 @@ def _step_said(observation: Observation, scenario: Sequence[Step]) -> str:
 
 
 def _loader_words(log: str) -> str:
-    return _PASTED.sub("", log[-_LOADER_TAIL:])
+    """Return the loader's own lines; listings it pasted are none of its words."""
+    return "\n".join(take_apart(log[-_LOADER_TAIL:].split("\n")).words)
 
 
 def _loader_line(log: str) -> str:

@@ -28,7 +28,7 @@ def result_words(step: Step, result: StepResult) -> str:
     parts = [f"{name} {number}" for name, number in numbers_of(step, result).items()]
     if result.values:
         many = f"{len(result.values)} values, the first" if len(result.values) > 1 else "value"
-        parts.append(f"{many} {hex_words(result.values[0])}")
+        parts.append(f"{many} {_value_words(result.values[0])}")
     if result.message:
         parts.append(result.message)
     return one_line(", ".join(parts) or "done", 300)
@@ -41,6 +41,11 @@ def numbers_of(step: Step | None, result: StepResult) -> dict[str, int]:
         names[index] if index < len(names) else str(index): number
         for index, number in enumerate(result.numbers)
     }
+
+
+def _value_words(value: bytes) -> str:
+    number = f"{int.from_bytes(value, 'little')} = " if len(value) in (1, 2, 4, 8) else ""
+    return number + hex_words(value)
 
 
 def hex_words(value: bytes, shown: int = _SHOWN_BYTES) -> str:

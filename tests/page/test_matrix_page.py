@@ -20,8 +20,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from harness.model import Run
 from harness.record.runfile import read
 from harness.report import render
+from harness.scenario import Behaviour, CheckResult, Step, StepOp, StepResult
 
 RUN = read(Path(__file__).parent.parent / "unit" / "test_data" / "sample-run.json")
 HOSTILE = (
@@ -51,6 +53,30 @@ class Recorder(http.server.SimpleHTTPRequestHandler):
         self.asked.append(self.path)
 
 
+def behaving() -> Run:
+    """One program that behaves on 5.10 and misbehaves on 6.1, in hostile words."""
+    base = next(case for case in RUN.cases if case.observation and case.verdict.kind.value == "accept")
+    assert base.observation is not None
+    scenario = (Step(StepOp.ATTACH, HOSTILE), Step(StepOp.READ, "hits", "hits"), Step(StepOp.READ, "rest"))
+    cases = []
+    for kernel, behaviour in (("5.10", Behaviour.BEHAVES), ("6.1", Behaviour.MISBEHAVES)):
+        steps = (StepResult(0, message=kernel + HOSTILE), StepResult(1, errno="ENOENT", message=HOSTILE))
+        seen = dataclasses.replace(base.observation, steps=steps)
+        check = CheckResult("hits", "3", HOSTILE, behaviour is Behaviour.BEHAVES, HOSTILE)
+        cases.append(
+            dataclasses.replace(
+                base,
+                kernel=kernel,
+                variant="counted",
+                scenario=scenario,
+                observation=seen,
+                behaviour=behaviour,
+                checks=(check,),
+            )
+        )
+    return dataclasses.replace(RUN, cases=tuple(cases))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
     """Address of a server on loopback holding the pages, and the list of paths asked of it."""
@@ -75,6 +101,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
     )
     page = render(dataclasses.replace(RUN, cases=hostile, host=HOSTILE, command=HOSTILE), "html")
     (folder / "hostile.html").write_text(page, encoding="utf-8")
+    (folder / "behaving.html").write_text(render(behaving(), "html"), encoding="utf-8")
     asked: list[str] = []
     handler = type("Handler", (Recorder,), {"asked": asked})
     server = http.server.ThreadingHTTPServer(
@@ -217,6 +244,22 @@ def test_keyboard(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> Non
     wait.until(lambda driver: visible_panels(driver) == [])
 
 
+def test_a_cell_of_behaviour_opens_its_checks_and_steps(
+    browser: webdriver.Chrome, site: tuple[str, list[str]]
+) -> None:
+    browser.get(f"{site[0]}/behaving.html")
+    cell = link(browser, "counted", 3)
+    assert cell.text.split() == ["✓✗", "misbehaves"]
+    cell.click()
+    assert len(visible_panels(browser)) == 1
+    tab = browser.find_element(By.CSS_SELECTOR, ".tab:target")
+    (broken,) = tab.find_elements(By.CSS_SELECTOR, ".checks .broken")
+    assert broken.text.startswith("✗ hits expected 3, got </pre>")
+    steps = tab.find_elements(By.CSS_SELECTOR, ".steps li")
+    assert [step.get_attribute("class") for step in steps] == ["", "failed", "not-reached"]
+    assert browser.title != "owned"
+
+
 @pytest.mark.parametrize("browser", ["with JavaScript"], indirect=True)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_has_contrast_in_both_themes(
@@ -225,8 +268,11 @@ def test_text_has_contrast_in_both_themes(
     """WCAG AA asks for 4.5:1 between a cell's text and its ground."""
     feature = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
-    browser.get(f"{site[0]}/honest.html")
-    for css in ("accept", "reject", "not_run"):
+    for page, css in (
+        *(("honest", css) for css in ("accept", "reject", "not_run")),
+        *(("behaving", css) for css in ("behaves", "misbehaves")),
+    ):
+        browser.get(f"{site[0]}/{page}.html")
         cell = browser.find_element(By.CSS_SELECTOR, f".grid td.{css}")
         ground, ink = (cell.value_of_css_property(name) for name in ("background-color", "color"))
         assert contrast(ground, ink) >= 4.5, (theme, css)

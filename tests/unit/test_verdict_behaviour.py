@@ -154,7 +154,7 @@ def test_behaviour_is_the_sum_of_the_checks() -> None:
     assert behaviour_of((good,)) is Behaviour.BEHAVES
     assert behaviour_of((good, bad)) is Behaviour.MISBEHAVES
     assert check_words(bad) == "b: expected 2, got 3 (torn)"
-    assert failed_words((good, bad, bad)) == "b: expected 2, got 3 (torn); and 1 more"
+    assert failed_words((good, bad, bad)) == "b: expected 2, got 3 (torn); and 1 more check"
     long = CheckResult("b", "2", "x" * 900, False)
     assert len(failed_words((long, bad))) <= 300
 
@@ -280,6 +280,17 @@ def test_a_failed_step_is_a_rejection_that_names_it() -> None:
     assert row.outcome is Outcome.AS_EXPECTED
 
 
+def test_an_expected_message_may_be_a_steps_words() -> None:
+    words = (
+        "program 'p' was not attached\n"
+        "libbpf: prog 'p': failed to create kprobe 'x+0x0' perf event: No such file or directory"
+    )
+    seen = failed_at(Stage.ATTACH, 1, "ENOENT", words)
+    expected = Expected(VerdictKind.REJECT, Stage.ATTACH, "ENOENT", "^libbpf: .* kprobe 'x")
+    assert judged(case(()), BUILT, seen, expected).outcome is Outcome.AS_EXPECTED
+    assert interpret(seen, None, SCENARIO).cause == "attach-target-missing"
+
+
 def test_steps_and_results_in_words() -> None:
     said = [step_words(step) for step in SCENARIO]
     assert said == [
@@ -293,7 +304,7 @@ def test_steps_and_results_in_words() -> None:
     ring = Step(StepOp.RING, "rb")
     assert (
         result_words(ring, StepResult(0, values=(b"ab", b"c"), numbers=(2, 3)))
-        == "records 2, bytes 3, 2 values, the first 61 62"
+        == "records 2, bytes 3, 2 values, the first 25185 = 61 62"
     )
     assert result_words(ring, StepResult(0, errno="ENOENT", message="no map\x1b[2J")) == "ENOENT: no map"
     assert result_words(ring, StepResult(0)) == "done"
