@@ -275,7 +275,7 @@ def _cap(matrix: Matrix) -> int | None:
             break
         room -= size
         left -= 1
-    return max(int(room / left / _ESCAPED), 300) if left else None
+    return max(int(room / left / _ESCAPED), 280) if left else None
 
 
 def _scenario_bytes(row: Row) -> int:

@@ -282,7 +282,8 @@ def test_a_failed_step_is_a_rejection_that_names_it() -> None:
 
 def test_an_expected_message_may_be_a_steps_words() -> None:
     words = (
-        "program 'p' was not attached\nlibbpf: prog 'p': failed to create kprobe 'x+0x0' perf event: No such"
+        "program 'p' was not attached\n"
+        "libbpf: prog 'p': failed to create kprobe 'x+0x0' perf event: No such file or directory"
     )
     seen = failed_at(Stage.ATTACH, 1, "ENOENT", words)
     expected = Expected(VerdictKind.REJECT, Stage.ATTACH, "ENOENT", "^libbpf: .* kprobe 'x")
