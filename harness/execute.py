@@ -12,6 +12,7 @@ from harness.guest.exchange import LoadRequest
 from harness.guest.guest import Guest, start_guest
 from harness.guest.options import GuestOptions
 from harness.model import (
+    HOST,
     BuildFailure,
     BuiltObject,
     Case,
@@ -30,6 +31,8 @@ from harness.scenario import IRREVERSIBLE, Step, StepOp
 from harness.verdict.behaviour import behaviour_of, kept, measure
 from harness.verdict.classify import interpret, interpret_failure
 from harness.verdict.expect import expected_for, judge
+
+_NO_KERNEL = KernelVersion(0, 0)
 
 
 class KernelSession:
@@ -206,6 +209,22 @@ def failed_build(case: Case, failure: BuildFailure, expected: Expected | None) -
     )
 
 
+def on_host(case: Case, built: BuiltObject | BuildFailure) -> CaseResult:
+    """The row of a case no kernel has a part in: building it was all."""
+    expected = expected_for(case.program, case.variant, _NO_KERNEL, None)
+    if isinstance(built, BuildFailure):
+        return failed_build(case, built, expected)
+    verdict = Verdict(VerdictKind.ACCEPT)
+    outcome, reason = judge(verdict, None, expected)
+    return replace(
+        _row(case, verdict, outcome),
+        expected=expected,
+        source=built.source,
+        object_sha256=built.sha256,
+        reason=reason,
+    )
+
+
 def not_run(case: Case, reason: str, built: BuiltObject | BuildFailure | None = None) -> CaseResult:
     """The row of a case nothing was learnt about, and why."""
     source = built.source if built is not None else ""
@@ -219,7 +238,7 @@ def _row(case: Case, verdict: Verdict, outcome: Outcome) -> CaseResult:
         variant=case.variant.name,
         kernel=case.kernel,
         compiler=case.compiler.name if case.compiler else None,
-        loader=case.variant.settings.loader.value,
+        loader=case.variant.settings.loader.value if case.kernel != HOST else "none",
         verdict=verdict,
         outcome=outcome,
         pitfall=case.program.pitfall,

@@ -20,6 +20,11 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _COMPARISON = re.compile(r"\s*(>=|<=|==|>|<|=)?\s*v?(\d+(?:\.\d+){0,2})\s*")
 
 
+# In a kernel's place, for rows no kernel has a part in.
+HOST = "host"
+HOST_COMPILERS = ("gcc", "g++", "clang", "clang++")
+
+
 class VerdictKind(StrEnum):
     """What the kernel (or a stage before it) answered; `none` when there is no answer."""
 
@@ -39,6 +44,7 @@ class Stage(StrEnum):
     LOAD = "load"
     ATTACH = "attach"
     RUN = "run"
+    HOST_COMPILE = "host_compile"  # a compiler of this machine, for code in user space
 
 
 class Loader(StrEnum):
@@ -277,6 +283,14 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPart:
+    """User-space code compiled on this machine for every value of the axis `cc`; nothing is loaded."""
+
+    source: Path  # its Jinja template
+    skeleton: bool = False  # it includes skel.h, which bpftool makes of the object
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A file of the catalogue, or one a person handed in."""
 
@@ -291,6 +305,7 @@ class Program:
     expectations: tuple[Expectation, ...] = ()
     origin: Origin | None = None  # the manifest
     advice: Advice | None = None
+    host: HostPart | None = None  # its rows are the host's, not the kernels'
 
     @property
     def has_manifest(self) -> bool:
@@ -319,7 +334,8 @@ class BuildFailure:
     source: str = ""
     compiler: Compiler | None = None
     errno: str | None = None
-    no_answer: bool = False  # the object is not what its manifest claims: whatever follows means nothing
+    # Nobody said no: the object is not what its manifest claims, or a compiler of the host is not there.
+    no_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

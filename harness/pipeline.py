@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.build.builder import Builder, BuildRequest
+from harness.build.host import host_tools
 from harness.build.toolchain import find_compilers
 from harness.catalog.programs import expand
 from harness.errors import HarnessError, InfrastructureError
-from harness.execute import KernelSession, describe_kernel, not_run
+from harness.execute import KernelSession, describe_kernel, not_run, on_host
 from harness.guest.options import GuestOptions
 from harness.guest.snapshot import qemu_version
 from harness.model import (
+    HOST,
     BuildFailure,
     BuiltObject,
     Case,
@@ -120,7 +122,8 @@ def run(options: RunOptions, progress: Progress) -> Run:
     """
     start = timestamp()
     planned = build_cases(options, progress)
-    progress.planned(len(planned) * options.repeat)
+    once = sum(entry.case.kernel == HOST for entry in planned)
+    progress.planned((len(planned) - once) * options.repeat + once)
     crew = _Crew(options, progress, planned)
     crew.work()
     kernels = [*crew.kernels.values(), *(missing_kernel(name, why) for name, why in options.missing)]
@@ -142,8 +145,8 @@ def build_cases(options: RunOptions, progress: Progress) -> tuple[PlannedCase, .
     planned: list[PlannedCase] = []
     for request, built in zip(wanted, results, strict=True):
         for variant in (request.variant,) if request.variant else _variants_of(request.program, built):
-            planned += _pair(request.program, variant, request.compiler, names, built, options)
-    return tuple(entry for name in names for entry in planned if entry.case.kernel == name)
+            planned += _pair(request.program, variant, request.compiler, built, options)
+    return tuple(entry for name in [*names, HOST] for entry in planned if entry.case.kernel == name)
 
 
 def warm_object() -> Path | None:
@@ -169,6 +172,9 @@ def assemble(
     partial: bool = False,
 ) -> Run:
     """A run out of what was measured, kernels oldest first."""
+    tools = tool_versions(compilers)
+    if any(result.kernel == HOST for result in results):
+        tools |= host_tools()
     ordered = sorted(kernels, key=lambda kernel: (_version_of(kernel), kernel.name))
     libbpf = next((kernel.libbpf for kernel in ordered if kernel.libbpf), "not used")
     return Run(
@@ -176,7 +182,7 @@ def assemble(
         start=start,
         end=timestamp(),
         host=f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        tools=tool_versions(compilers) | {"libbpf": libbpf},
+        tools=tools | {"libbpf": libbpf},
         kernels=tuple(ordered),
         cases=tuple(results),
         partial=partial,
@@ -230,11 +236,19 @@ class _Crew:
         with ThreadPoolExecutor(max(1, self._options.jobs)) as pool:
             futures = [pool.submit(self._serve, kernel, warm) for kernel in self._options.kernels]
             try:
+                self._judge_host()
                 self._watch(futures)
             except KeyboardInterrupt:
                 pass  # what was measured is the answer; the caller sees `partial`
             finally:
                 self._end(futures)
+
+    def _judge_host(self) -> None:
+        """The rows no kernel has a part in are known once they are built; once is enough."""
+        for planned in self._planned:
+            if planned.case.kernel == HOST:
+                self.results[planned.case.id] = [on_host(planned.case, planned.built)]
+                self._progress.case_done(self.results[planned.case.id][0])
 
     def _watch(self, futures: Sequence[Future[None]]) -> None:
         pending = set(futures)
@@ -254,7 +268,11 @@ class _Crew:
 
     def _serve(self, kernel: Kernel, warm: Path | None) -> None:
         cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
+        # A guest of other processors takes the place of the one that runs: few changes of it.
+        cases.sort(key=lambda planned: planned.case.variant.settings.cpus or kernel.cpus)
         self.kernels[kernel.name] = describe_kernel(kernel)
+        if not cases:
+            return
         for _ in range(self._options.repeat):
             if not self._stop.is_set() and self.kernels[kernel.name].problem is None:
                 self.kernels[kernel.name] = self._pass(kernel, warm, cases)
@@ -284,17 +302,26 @@ class _Crew:
 
 def _wanted(options: RunOptions) -> list[BuildRequest]:
     """Every build that at least one kept case needs."""
-    names = [kernel.name for kernel in options.kernels] + [name for name, _ in options.missing]
     several = len(options.compilers) > 1
     wanted: list[BuildRequest] = []
     for program in options.programs:
         compilers = (None,) if program.kind is ProgramKind.OBJECT else options.compilers
         for variant in program.variants or (None,):
             for clang in compilers:
+                names = places(program, options.kernels, options.missing)
                 cases = (Case(program, variant, name, clang, several) for name in names if variant)
                 if variant is None or any(options.keep(case) for case in cases):
                     wanted.append(BuildRequest(program, variant, clang))
     return wanted
+
+
+def places(
+    program: Program, kernels: Iterable[Kernel], missing: Iterable[tuple[str, str]]
+) -> tuple[str, ...]:
+    """Where the cases of `program` take place: on every kernel, had or missing, or once on the host."""
+    if program.host is not None:
+        return (HOST,)
+    return (*(kernel.name for kernel in kernels), *(name for name, _ in missing))
 
 
 def _variants_of(program: Program, built: BuiltObject | BuildFailure) -> tuple[Variant, ...]:
@@ -307,13 +334,13 @@ def _pair(
     program: Program,
     variant: Variant,
     clang: Compiler | None,
-    names: Iterable[str],
     built: BuiltObject | BuildFailure,
     options: RunOptions,
 ) -> list[PlannedCase]:
     if options.time_limit_s is not None:
         variant = replace(variant, settings=replace(variant.settings, time_limit_s=options.time_limit_s))
     several = len(options.compilers) > 1
+    names = places(program, options.kernels, options.missing)
     cases = (Case(program, variant, name, clang, several) for name in names)
     return [PlannedCase(case, built) for case in cases if options.keep(case)]
 

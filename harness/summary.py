@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from harness.model import CaseResult, KernelRun, Outcome, Program, ProgramInfo, Run, VerdictKind
+from harness.model import HOST, CaseResult, KernelRun, Outcome, Program, ProgramInfo, Run, VerdictKind
 from harness.paths import project_root
 from harness.report.matrix import reproduce
 from harness.scenario import Behaviour
+from harness.verdict.causes import UNCLASSIFIED
 
 _OUTCOMES = (
     (Outcome.UNEXPECTED, "unexpected"),
@@ -27,13 +28,18 @@ _FINE = (Outcome.AS_EXPECTED, Outcome.NO_EXPECTATION)
 
 def summary(run: Run) -> Iterator[str]:
     """Yield one line per kernel and a last one over all."""
-    width = max((len(kernel.name) for kernel in run.kernels), default=0)
+    host = [case for case in run.cases if case.kernel == HOST]
+    width = max([len(kernel.name) for kernel in run.kernels] + [len(HOST) if host else 0])
     for kernel in run.kernels:
         cases = [case for case in run.cases if case.kernel == kernel.name]
         yield f"{kernel.name:<{width}}  {_state(kernel)}: {_counts(cases)}"
+    if host:
+        yield f"{HOST:<{width}}  compiled: {_counts(host)}"
     partial = " (interrupted: more was planned)" if run.partial else ""
     times = f", {run.repeat} times each" if run.repeat > 1 else ""
-    head = f"{number(run.cases, 'case')} on {number(run.kernels, 'kernel')}{times}"
+    where = [number(run.kernels, "kernel")] if run.kernels or not host else []
+    where += ["the host"] if host else []
+    head = f"{number(run.cases, 'case')} on {' and '.join(where)}{times}"
     yield f"{head}: {_counts(run.cases)}{partial}"
 
 
@@ -96,6 +102,8 @@ def _counts(cases: Sequence[CaseResult]) -> str:
     accepted = f"{kinds[VerdictKind.ACCEPT]} accepted" + (
         f" ({misbehaving} misbehaving)" if misbehaving else ""
     )
-    parts = [accepted, f"{kinds[VerdictKind.REJECT]} rejected"]
+    unknown = sum(case.verdict.cause == UNCLASSIFIED for case in cases)
+    rejected = f"{kinds[VerdictKind.REJECT]} rejected" + (f" ({unknown} unclassified)" if unknown else "")
+    parts = [accepted, rejected]
     different = [f"{outcomes[outcome]} {word}" for outcome, word in _OUTCOMES if outcomes[outcome]]
     return f"{', '.join(parts)}; {', '.join(different) or 'all as expected'}"

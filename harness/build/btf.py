@@ -142,6 +142,8 @@ class _Types:
         return "; ".join(parts)
 
     def _enum(self, found: _Type) -> str:
+        if not found.vlen:
+            return f"enum {found.name} announced"
         return f"enum {found.name} size={found.value} {{ {self._constants(found)} }}"
 
     def _constants(self, found: _Type) -> str:

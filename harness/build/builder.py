@@ -10,20 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.claims import lacking
 from harness.build.clang import Includes, compile_source, flags
+from harness.build.host import HostJob, compile_on_host, find_host_compiler, install_hint
 from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
 from harness.build.render import Renderer, RenderError
 from harness.build.stepnames import check_steps
 from harness.build.vmlinux import header_folder, needs_vmlinux
+from harness.catalog.hostpart import COMPILER_AXIS
 from harness.catalog.schemacheck import suggest
 from harness.catalog.templates import shared_includes
 from harness.errors import UserError
-from harness.model import BuildFailure, BuiltObject, Compiler, Program, ProgramKind, Stage, Variant
+from harness.model import BuildFailure, BuiltObject, Compiler, HostPart, Program, ProgramKind, Stage, Variant
 from harness.paths import cache_dir
 
 # What clang up to 19 compiles for when nobody says (`generic`), so what the notes' authors compiled.
@@ -93,7 +95,11 @@ class Builder:
         except RenderError as error:
             return BuildFailure(Stage.RENDER, str(error), compiler=compiler)
         result = self._compiled(text, compiler)
-        return self._as_claimed(program, variant, result) if isinstance(result, BuiltObject) else result
+        if isinstance(result, BuiltObject):
+            result = self._as_claimed(program, variant, result)
+        if isinstance(result, BuiltObject) and variant is not None and program.host is not None:
+            return self._on_host(program.host, variant, result)
+        return result
 
     def build_all(
         self,
@@ -159,6 +165,26 @@ class Builder:
         if not words:
             return built
         return BuildFailure(Stage.COMPILE, words, built.source, built.compiler, no_answer=True)
+
+    def _on_host(self, host: HostPart, variant: Variant, built: BuiltObject) -> Result:
+        """The object again when the code beside it compiles on this machine, else the compiler's refusal."""
+        try:
+            text = self._renderer.render(host.source, variant.values)
+        except RenderError as error:
+            return BuildFailure(Stage.RENDER, str(error), built.source, built.compiler)
+        name = host.source.name.removesuffix(".j2")
+        source = f"// {name}\n{text}\n// The BPF program\n{built.source}"
+        wanted = str(variant.values[COMPILER_AXIS])
+        compiler = find_host_compiler(wanted)
+        header = self._made_header() if needs_vmlinux(text, None) else None
+        if compiler is None or (header is None and needs_vmlinux(text, None)):
+            why = _NO_BTF if compiler else f"{wanted} is not installed: {install_hint(wanted)}"
+            return BuildFailure(Stage.HOST_COMPILE, why, source, built.compiler, no_answer=True)
+        job = HostJob(text, name, built.path if host.skeleton else None, header)
+        words = compile_on_host(job, compiler)
+        if words is None:
+            return replace(built, source=source)
+        return BuildFailure(Stage.HOST_COMPILE, words, source, built.compiler)
 
     def _made_header(self) -> Path | None:
         """The folder of vmlinux.h, made the first time a text needs it; None without a BTF."""

@@ -85,8 +85,8 @@ def compile_source(
         work = Path(folder)
         work.joinpath(name).write_bytes(source)
         command = [str(compiler.path), *options, "-MD", "-MF", "headers.d", "-c", "-o", "object.o", name]
-        trouble = _run(command, work)
-        log = _shortened(_bounded_text(work / "messages"), work, includes)
+        trouble = run_bounded(command, work)
+        log = _shortened(bounded_text(work / "messages"), work, includes)
         if trouble is not None:
             _refuse_missing_headers(log)
             return Compiled(None, f"{log}\n{trouble}".strip())
@@ -94,8 +94,12 @@ def compile_source(
         return Compiled((work / "object.o").read_bytes(), log, dependencies)
 
 
-def _run(command: list[str], work: Path) -> str | None:
-    """None when clang succeeded, else how it ended where it could not say itself ("" where it did)."""
+def run_bounded(command: list[str], work: Path) -> str | None:
+    """Run a compiler in `work`, its words going into the file `messages` there.
+
+    None when it succeeded, else how it ended where it could not say itself ("" where it did). UserError when
+    it does not start.
+    """
     # No CPATH, no CCC_OVERRIDE_OPTIONS; reports of clang's own crashes go into the folder that vanishes.
     environment = {"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": str(work), "SOURCE_DATE_EPOCH": "0"}
     with (work / "messages").open("wb") as messages:
@@ -111,10 +115,10 @@ def _run(command: list[str], work: Path) -> str | None:
             )
         except OSError as error:
             raise UserError(
-                f"clang does not start: {error.strerror}", where=command[0], hint="`bpfmatrix doctor`"
+                f"the compiler does not start: {error.strerror}", where=command[0], hint="`bpfmatrix doctor`"
             ) from error
         try:
-            return _wait(process)
+            return _wait(process, Path(command[0]).name)
         finally:
             if process.poll() is None:
                 with suppress(ProcessLookupError):
@@ -122,22 +126,23 @@ def _run(command: list[str], work: Path) -> str | None:
                 process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes]) -> str | None:
+def _wait(process: subprocess.Popen[bytes], name: str) -> str | None:
     for limit, value in _LIMITS:
         with suppress(ProcessLookupError, PermissionError):  # it may have ended already
             resource.prlimit(process.pid, limit, (value, value))
     try:
         status = process.wait(TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
-        return f"clang took longer than {TIME_LIMIT_S} s and was stopped"
+        return f"{name} took longer than {TIME_LIMIT_S} s and was stopped"
     if status < 0:
         return (
-            f"clang died of {signal.Signals(-status).name} (bounds: {TIME_LIMIT_S} s, 4 GiB, 128 MiB files)"
+            f"{name} died of {signal.Signals(-status).name} (bounds: {TIME_LIMIT_S} s, 4 GiB, 128 MiB files)"
         )
-    return "" if status else None  # clang said why itself
+    return "" if status else None  # it said why itself
 
 
-def _bounded_text(path: Path) -> str:
+def bounded_text(path: Path) -> str:
+    """The text of a file, at most 64 KiB of it, and a word when that is not all."""
     with path.open("rb") as file:
         raw = file.read(MAX_MESSAGES + 1)
     text = raw[:MAX_MESSAGES].decode(errors="replace")

@@ -27,7 +27,7 @@ _FUNCTION = re.compile(r"([0-9a-f]{8,16}) <([^>]+)>:")
 _INSN = re.compile(r"\s*(\d+):\s+(\S.*)")
 _RELOCATION = re.compile(r"\s+[0-9a-f]{8,16}:\s+R_BPF_\S+\s+(\S+)")
 _LABEL = re.compile(r"LBB\d+_\d+")  # clang before 15 leaves these symbols in the object
-_TARGET = re.compile(r"\s*<([^>+]+)[^>]*>$")
+_TARGET = re.compile(r"\s*<([^<>+\s]+)[^<>]*>$")  # the name only, not all from a `<` that compares
 _HEX = re.compile(r"\b0x([0-9a-f]+)\b")
 _TEXT_CALL = re.compile(r"call (-?\d+)$")
 

@@ -22,7 +22,7 @@ from harness.scenario import Behaviour
 
 # ENOTSUPP (524) is the kernel's own (include/linux/errno.h), unknown to user space, but bpf() leaks it.
 ERRNO_NAMES = frozenset(errno.errorcode.values()) | {"ENOTSUPP", "ENOTSUP"}
-_BUILD_STAGES = ("render", "compile")
+_BUILD_STAGES = ("render", "compile", "host_compile")
 _BASE = 10_000  # above any component of a kernel version
 _END = _BASE**3
 

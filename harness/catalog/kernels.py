@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.model import Origin
 
 DEFAULT_MEMORY_MIB = 448
-NAME = re.compile(r"(?!all$)[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+NAME = re.compile(r"(?!(?:all|host)$)[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 
 # Keys that belong to one source only, and those of them that must be there.
 _KEYS = {
@@ -129,7 +129,7 @@ def image_spec(
     if NAME.fullmatch(name) is None:
         raise UserError(
             f"{name!r} cannot be a kernel's name",
-            hint="use letters, digits and . _ + - (at most 40, not 'all')",
+            hint="use letters, digits and . _ + - (at most 40, not 'all' or 'host')",
         )
     source = ImageSource(image, modules)
     return replace(like, source=source, origin=None) if like else KernelSpec(name, source)

@@ -21,6 +21,7 @@ from harness.catalog.advice import read_advice
 from harness.catalog.checks import read_checks
 from harness.catalog.claims import with_claims
 from harness.catalog.expectations import check_reachable, read_expectations
+from harness.catalog.hostpart import COMPILER_AXIS, read_host
 from harness.catalog.scenario import check_conditions, condition_axes, read_steps
 from harness.catalog.schemacheck import suggest
 from harness.catalog.selection import Values, check_when, same, selects
@@ -42,7 +43,8 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
     document = load(manifest, load_schema("program"))
     axes = _axes(document)
     texts = Texts(document)
-    _check_variables(document, axes, template, texts)
+    host = read_host(document, axes, template)
+    _check_variables(document, axes, (template, host.source) if host else (template,), texts)
     variants = with_claims(document, axes, _variants(document, axes, texts))
     expectations = read_expectations(document, axes)
     check_reachable(document, variants, expectations)
@@ -58,6 +60,7 @@ def read_manifest(name: str, template: Path, manifest: Path) -> Program:
         expectations=expectations,
         origin=document.origin(),
         advice=read_advice(document, axes, variants),
+        host=host,
     )
 
 
@@ -88,7 +91,7 @@ def _check_value(document: Document, path: NodePath, value: str | int | bool, ea
         raise UserError(f"axis {axis!r} lists {value!r} twice", where=where)
     if any(value == other for other in earlier):  # 1 == True would make conditions ambiguous
         raise UserError(f"axis {axis!r} mixes true/false with numbers", where=where)
-    if not isinstance(value, bool) and not _WORD.fullmatch(str(value)):
+    if not isinstance(value, bool) and not _WORD.fullmatch(_word(axis, value)):
         raise UserError(
             f"axis {axis!r}: {value!r} cannot stand in a variant's name; letters, digits and _ . : can",
             where=where,
@@ -100,19 +103,19 @@ def _check_value(document: Document, path: NodePath, value: str | int | bool, ea
         raise UserError(f"memlock {value!r}; expected: bytes, or unlimited", where=where)
 
 
-def _check_variables(document: Document, axes: Axes, template: Path, texts: Texts) -> None:
+def _check_variables(document: Document, axes: Axes, templates: tuple[Path, ...], texts: Texts) -> None:
     read = texts.variables()
-    used = condition_axes(document) | set(read) | set(RESERVED_AXES)
+    used = condition_axes(document) | set(RESERVED_AXES) | ({COMPILER_AXIS} if len(templates) > 1 else set())
     try:
-        lines = variables_of(template)
+        for template in templates:
+            for variable, line in variables_of(template).items():
+                read.setdefault(variable, Origin(template, line))
     except (TemplateError, OSError, UnicodeDecodeError):
-        lines = {}  # rendering will say what is wrong with it: that is a verdict of the stage `render`
-        used |= set(axes)
-    read |= {variable: Origin(template, line) for variable, line in lines.items() if variable not in read}
+        used |= set(axes)  # rendering will say what is wrong: that is a verdict of the stage `render`
     for axis in axes:
-        if axis not in lines and axis not in used:
+        if axis not in read and axis not in used:
             raise UserError(
-                f"the template {template.name} does not use the axis {axis!r}; "
+                f"the template {templates[0].name} does not use the axis {axis!r}; "
                 f"{suggest(axis, sorted(set(read) - set(axes)), 'variables without an axis')}",
                 where=document.origin(("axes", axis)),
             )
@@ -180,7 +183,7 @@ def _variant(
 def _word(axis: str, value: str | int | bool) -> str:
     if isinstance(value, bool):
         return axis if value else f"no_{axis}"
-    return str(value)
+    return str(value).replace("++", "xx") if axis == COMPILER_AXIS else str(value)
 
 
 def _named(document: Document, variants: list[Variant]) -> tuple[Variant, ...]:

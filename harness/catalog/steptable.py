@@ -97,6 +97,8 @@ _MANY = 1_000_000
 # Files are made below /tmp only: that is what the agent empties after the case.
 _OWN_PATH = Parameter("path", "/tmp/bpfmatrix", pattern=r"(?!.*/\.\.)/tmp/.+", words="a path below /tmp")  # noqa: S108
 
+_WORD = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}"  # of a cgroup's name: no dot in front
+
 # Trigger -> its parameters, in the order the wire carries them.
 TRIGGERS: Mapping[str, tuple[Parameter, ...]] = {
     "mkdirat": (_OWN_PATH,),
@@ -108,7 +110,7 @@ TRIGGERS: Mapping[str, tuple[Parameter, ...]] = {
     "udp": (Parameter("port", "0", 0, 65535), Parameter("payload", "hello")),
     "getppid": (),
     "cgroup_enter": (
-        Parameter("name", pattern=r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}", words="one word"),
+        Parameter("name", pattern=rf"{_WORD}(/{_WORD}){{0,7}}", words="words with a / between them"),
         Parameter("controllers", "", many=True),
     ),
     "nested": (Parameter("depth", "1", 0, 1000),),
@@ -149,12 +151,14 @@ _SYMBOL = r"[A-Za-z_.][A-Za-z0-9_.$]{0,126}"
 TARGETS: Mapping[str, Target] = {
     "kprobe": Target(_SYMBOL, "SYMBOL"),
     "kretprobe": Target(_SYMBOL, "SYMBOL"),
+    "kprobe_session": Target(_SYMBOL, "SYMBOL"),
     "uprobe": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "uretprobe": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "uprobe_ret": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
+    "uprobe_session": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "tracepoint": Target(r"[A-Za-z0-9_-]{1,63}/[A-Za-z0-9_]{1,63}", "CATEGORY/NAME"),
     "raw_tp": Target(r"[A-Za-z0-9_]{1,63}", "NAME"),
-    "cgroup": Target(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}", "NAME"),
+    "cgroup": Target(_WORD, "NAME"),
     "perf": Target(r"[1-9][0-9]{3,11}", "PERIOD_NS, 1000 or more"),
 }
 

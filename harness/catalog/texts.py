@@ -148,7 +148,7 @@ class Node:
     def _rendered(self, path: NodePath, raw: object, name: str) -> str:
         where = self.document.origin(path)
         if isinstance(raw, bool) or not isinstance(raw, str | int):
-            raise UserError(f"{name}: expected a text", where=where)
+            raise UserError(f"{name}: expected a text or a whole number", where=where)
         if isinstance(raw, str):
             text = self.texts.render(path, raw, self.point)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.model import Outcome, Run
+from harness.model import HOST, Outcome, Run
 from harness.options import OPTIONS, Choice, Option
 
 COMMAND = "bpfmatrix.command"  # key in click's context: the command line as typed
@@ -41,12 +41,13 @@ def exit_status(run: Run) -> int:
     """Judge a run: 0 as expected, 1 verdicts differ, 3 a guest could not be had, INTERRUPTED when partial.
 
     A kernel that was asked to be skipped when missing has a problem too, but no release: it was never there.
+    A row of the host is not run when its compiler is not installed, which `doctor` calls a problem.
     """
     if run.partial:
         return INTERRUPTED
     if any(kernel.problem and kernel.release for kernel in run.kernels):
         return 3
-    missing = {kernel.name for kernel in run.kernels if kernel.problem}
+    missing = {kernel.name for kernel in run.kernels if kernel.problem} | {HOST}
     for case in run.cases:
         if case.outcome in _DIFFERENT or (case.outcome is Outcome.NOT_RUN and case.kernel not in missing):
             return 1

@@ -17,7 +17,7 @@ from harness.catalog.programs import load_programs
 from harness.cli.common import COMMAND, exit_status, takes_choice
 from harness.errors import UserError
 from harness.keyword import Matcher, compile_keyword
-from harness.model import Case, Program, ProgramKind, Run
+from harness.model import HOST, Case, Program, ProgramKind, Run
 from harness.options import Choice, obtain, usable_folder, wanted_kernels
 from harness.paths import project_root
 from harness.progress import RunProgress
@@ -121,7 +121,12 @@ def _refuse_empty(
     """Say that nothing matches before anything is fetched or booted, where that can be told already."""
     if any(not program.variants for program in programs):
         return  # its cases are known once it is built
-    cases = (Case(p, variant, spec.name) for spec in specs for p in programs for variant in p.variants)
+    cases = (
+        Case(p, variant, name)
+        for p in programs
+        for name in ((HOST,) if p.host else tuple(spec.name for spec in specs))
+        for variant in p.variants
+    )
     if not any(matches(_names(case)) for case in cases):
         raise _nothing(keyword)
 

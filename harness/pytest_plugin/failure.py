@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -108,13 +109,15 @@ def _checks(result: CaseResult) -> list[str]:
 
 
 def _steps(result: CaseResult, seen: Observation) -> list[str]:
-    """Say what each step of a scenario gave, as far as it came."""
-    known = [given for given in seen.steps if 0 <= given.index < len(result.scenario)]
-    return [
-        f"{given.index + 1}. {step_words(result.scenario[given.index])}: "
-        f"{result_words(result.scenario[given.index], given)}"
-        for given in known
-    ]
+    """Say what each step of a scenario gave, as far as it came, and every line libbpf wrote meanwhile."""
+    lines: list[str] = []
+    for given in seen.steps:
+        if 0 <= given.index < len(result.scenario):
+            step = result.scenario[given.index]
+            first = replace(given, message=given.message.partition("\n")[0])
+            lines.append(f"{given.index + 1}. {step_words(step)}: {result_words(step, first)}")
+        lines += [f"   {line}" for line in given.message.splitlines()[1:]]
+    return lines
 
 
 def _words(kind: VerdictKind, stage: object, errno: str | None) -> str:

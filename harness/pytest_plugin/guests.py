@@ -64,7 +64,7 @@ class Workshop:
             self._planned[program.name] = self._plan(program)
             return tuple(planned.case for planned in self._planned[program.name])
         several = len(self._compilers) > 1
-        names = [kernel.name for kernel in self._kernels] + [name for name, _ in self._missing]
+        names = pipeline.places(program, self._kernels, self._missing)
         return tuple(
             Case(program, variant, name, clang, several)
             for name in names

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.execute import not_run
-from harness.model import Case, CaseResult, Outcome
+from harness.execute import not_run, on_host
+from harness.model import HOST, Case, CaseResult, Outcome
 from harness.pytest_plugin.failure import describe, write_log
 from harness.pytest_plugin.state import MATRIX, Matrix
 
@@ -61,7 +61,9 @@ class CaseItem(pytest.Item):
         return self.config.stash[MATRIX]
 
     def setup(self) -> None:
-        """Have the kernel's guest ready; a kernel that could not be had skips its cases."""
+        """Have the kernel's guest ready; one that could not be had skips its cases, the host needs none."""
+        if self.case.kernel == HOST:
+            return
         reason = dict(self.matrix.missing).get(self.case.kernel)
         if reason is not None:
             self.result = not_run(self.case, reason)
@@ -75,7 +77,12 @@ class CaseItem(pytest.Item):
     def runtest(self) -> None:
         """Build, load and judge; CaseDiffersError unless the answer is the expected one."""
         built = self.matrix.workshop.build(self.case)
-        self.result = self.matrix.guests.session(self.case.kernel).run(self.case, built)
+        if self.case.kernel == HOST:
+            self.result = on_host(self.case, built)
+            if self.result.outcome is Outcome.NOT_RUN:
+                pytest.skip(self.result.reason)
+        else:
+            self.result = self.matrix.guests.session(self.case.kernel).run(self.case, built)
         if self.result.outcome not in _FINE:
             raise CaseDiffersError(self.result, write_log(self.result, self.matrix.out))
 

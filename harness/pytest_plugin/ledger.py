@@ -11,7 +11,7 @@ import pytest
 from harness import pipeline, report
 from harness.errors import HarnessError
 from harness.execute import describe_kernel
-from harness.model import CaseResult, KernelRun, Run
+from harness.model import HOST, CaseResult, KernelRun, Run
 from harness.pytest_plugin.failure import relative
 from harness.pytest_plugin.items import CaseItem
 from harness.pytest_plugin.state import Matrix
@@ -99,7 +99,7 @@ class Gatherer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Begin a line of dots with its kernel; xdist's workers interleave, so there it is left away."""
-        titles = {kernel.name: kernel.title for kernel in self.matrix.kernels}
+        titles = {kernel.name: kernel.title for kernel in self.matrix.kernels} | {HOST: HOST}
         title = titles.get(nodeid.rpartition("@")[2])
         if self.reporter is not None and self.plain and title and "::" not in nodeid:
             self.reporter.write_ensure_prefix(f"{title} ")

@@ -17,7 +17,7 @@ from harness.catalog.kernels import KernelSpec
 from harness.catalog.programs import load_programs
 from harness.catalog.schemacheck import suggest
 from harness.errors import InfrastructureError, UserError
-from harness.model import Program
+from harness.model import HOST, Program
 from harness.options import OPTIONS, Choice, Obtained, by_age, obtain, usable_folder, wanted_kernels
 from harness.progress import RunProgress
 from harness.pytest_plugin.guests import Guests, Workshop
@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     matrix = config.stash.get(MATRIX, None)
     if matrix is None:
         return
-    names = [kernel.name for kernel in matrix.kernels] + [name for name, _ in matrix.missing]
+    names = [*(kernel.name for kernel in matrix.kernels), *(name for name, _ in matrix.missing), HOST]
     cases = [item for item in items if isinstance(item, CaseItem)]
     cases.sort(key=lambda item: names.index(item.case.kernel))
     for index, item in enumerate(cases):
@@ -190,7 +190,7 @@ def _choice(config: pytest.Config, targets: Targets) -> Choice:
 
 def _picked_kernels(targets: Targets, given: dict[str, Any]) -> list[str]:
     """Return the kernels that ids name; paths beside them still want the default ones."""
-    picked = [pick.kernel for pick in targets.picks if pick.kernel]
+    picked = [pick.kernel for pick in targets.picks if pick.kernel and pick.kernel != HOST]
     images = [pair.partition("=")[0] for pair in given["kernel_image"]]
     everything = targets.paths or any(pick.kernel is None for pick in targets.picks)
     if not picked or not everything or images:

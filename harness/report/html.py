@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from harness.model import CaseResult, Outcome
 from harness.report.logview import plain, verifier_log
-from harness.report.matrix import SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row, reproduce
+from harness.report.matrix import HOST_TITLE, SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row, reproduce
 from harness.report.summary import counts, package, started
 from harness.scenario import CheckResult, Step, StepResult
 from harness.verdict.causes import Cause, cause_by_id
@@ -30,7 +30,8 @@ from harness.verdict.text import one_line, visible
 # The page must stay under 6 MB for 300 rows on 12 kernels. What is not a log takes about 830 bytes a cell.
 _PAGE_BUDGET = 5_700_000
 _CELL_BYTES = 830
-_STEP_BYTES, _CHECK_BYTES = 120, 150  # of a usual step and check; see docs/scenarios.md
+# Of a step, a check, and the headings over them in one tab, beside their words.
+_STEP_MARKUP, _CHECK_MARKUP, _SCENARIO_MARKUP = 35, 65, 130
 _SMALLEST_BUDGET = 500_000
 _ESCAPED = 1.06  # growth of a log by escaping and marking
 _FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.FLAKY: "~", Outcome.NO_EXPECTATION: "?"}
@@ -66,6 +67,8 @@ class Tab:
     details: tuple[tuple[str, str], ...]
     checks: tuple[CheckResult, ...]
     steps: tuple[StepView, ...]
+    same_checks: str  # kernel whose tab holds the identical checks
+    same_steps: str  # … and steps
     command: str
 
 
@@ -96,12 +99,13 @@ def render(matrix: Matrix) -> str:
     cap = _cap(matrix)
     views = []
     number = 0
-    for index, group in enumerate(matrix.groups):
+    for index, group in enumerate((*matrix.groups, *matrix.host)):
         rows = []
         for row in group.rows:
             rows.append(_row(row, group, f"r{number}", cap))
             number += 1
         views.append(GroupView(group, f"g{index}", tuple(rows)))
+    split = len(matrix.groups)
     style, script = _part("style.css"), _part("script.js")
     return (
         _environment()
@@ -110,6 +114,8 @@ def render(matrix: Matrix) -> str:
             matrix=matrix,
             run=matrix.run,
             groups=views,
+            tables=[(matrix, views[:split])] + [(matrix.host_part, views[split:])] * bool(matrix.host),
+            host_title=HOST_TITLE,
             counts=counts(matrix),
             bad=[tab for view in views for row in view.rows for tab in row.tabs if tab.cell.bad],
             marks=[(SYMBOLS[mark], WORDS[mark], mark.value) for mark in Mark],
@@ -149,7 +155,7 @@ def _environment() -> Environment:
 
 
 def _row(row: Row, group: Group, anchor: str, cap: int | None) -> RowView:
-    seen: dict[str, str] = {}
+    seen = _Seen({}, {}, {})
     names = _cause_names(row)
     tabs = tuple(
         _tab(cell, group, f"{anchor}k{index}", cap, seen, names) for index, cell in enumerate(row.cells)
@@ -165,15 +171,28 @@ def _cause_names(row: Row) -> list[str]:
     return list(dict.fromkeys(c.case.verdict.cause for c in row.cells if c.case and c.case.verdict.cause))
 
 
-def _tab(
-    cell: Cell, group: Group, anchor: str, cap: int | None, seen: dict[str, str], causes: list[str]
-) -> Tab:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What earlier tabs of a row hold already, with the kernel of the tab."""
+
+    logs: dict[str, str]
+    checks: dict[tuple[CheckResult, ...], str]
+    steps: dict[tuple[StepView, ...], str]
+
+
+def _tab(cell: Cell, group: Group, anchor: str, cap: int | None, seen: _Seen, causes: list[str]) -> Tab:
     case = cell.case
     observed = case.observation if case else None
     log = observed.verifier_log if observed else ""
-    same = seen.get(log, "") if log else ""
+    same = seen.logs.get(log, "") if log else ""
     if log:
-        seen.setdefault(log, cell.kernel.name)
+        seen.logs.setdefault(log, cell.kernel.name)
+    checks = case.checks if case else ()
+    same_checks = seen.checks.get(checks, "") if checks else ""
+    seen.checks.setdefault(checks, cell.kernel.name)
+    steps = _steps(case) if case else ()
+    same_steps = seen.steps.get(steps, "") if steps else ""
+    seen.steps.setdefault(steps, cell.kernel.name)
     css = f"{cell.mark.value} {cell.outcome.value}" + (" bad" if cell.bad else "")
     return Tab(
         anchor=anchor,
@@ -191,8 +210,10 @@ def _tab(
         build_log=plain(case.build_log, cap) if case and case.build_log else None,
         loader_log=plain(observed.loader_log, cap) if observed and observed.loader_log else None,
         details=_details(case) if case else (),
-        checks=case.checks if case else (),
-        steps=_steps(case) if case else (),
+        checks=() if same_checks else checks,
+        same_checks=same_checks,
+        steps=() if same_steps else steps,
+        same_steps=same_steps,
         command=reproduce(case, group.info) if case else "",
     )
 
@@ -218,6 +239,7 @@ def _details(case: CaseResult) -> tuple[tuple[str, str], ...]:
     if seen.insns_processed is not None:
         took = f", {seen.kernel_time_us / 1000:.1f} ms" if seen.kernel_time_us is not None else ""
         pairs.append(("verified", f"{seen.insns_processed:,} instructions{took}"))
+    pairs += [("said", step.message) for step in seen.steps if step.errno and "\n" in step.message]
     for created in seen.maps:
         size = f"key {created.key_size}, value {created.value_size}, entries {created.max_entries}"
         if created.declared_entries not in (None, created.max_entries):
@@ -245,12 +267,12 @@ def _step(step: Step, result: StepResult | None) -> StepView:
 
 def _cap(matrix: Matrix) -> int | None:
     """Return the most characters of one log such that the page fits its budget; None when all fit whole."""
-    rows = [row for group in matrix.groups for row in group.rows]
+    rows = [row for group in (*matrix.groups, *matrix.host) for row in group.rows]
     cases = [cell.case for row in rows for cell in row.cells if cell.case]
     sources = sum(len(row.sample.source) for row in rows if row.sample)
     sizes = sorted(int(size * _ESCAPED) for case in cases for size in _log_sizes(case))
-    scenarios = sum(len(case.scenario) * _STEP_BYTES + len(case.checks) * _CHECK_BYTES for case in cases)
-    fixed = matrix.total * _CELL_BYTES + int(sources * _ESCAPED) + scenarios
+    scenarios = sum(_scenario_bytes(row) for row in rows)
+    fixed = matrix.total * _CELL_BYTES + int((sources + scenarios) * _ESCAPED)
     room = max(_PAGE_BUDGET - fixed, _SMALLEST_BUDGET)
     if sum(sizes) <= room:
         return None
@@ -261,6 +283,16 @@ def _cap(matrix: Matrix) -> int | None:
         room -= size
         left -= 1
     return max(int(room / left / _ESCAPED), 300) if left else None
+
+
+def _scenario_bytes(row: Row) -> int:
+    """Return how long the checks and the steps of a row are on the page, the same ones counted once."""
+    cases = [cell.case for cell in row.cells if cell.case and cell.case.scenario]
+    steps = {_steps(case) for case in cases}
+    shown = len(cases) * _SCENARIO_MARKUP
+    shown += sum(len(view.what) + len(view.gave) + _STEP_MARKUP for views in steps for view in views)
+    checks = [check for same in {case.checks for case in cases} for check in same]
+    return shown + sum(len(c.value) + len(c.want) + len(c.got) + len(c.why) + _CHECK_MARKUP for c in checks)
 
 
 def _log_sizes(case: CaseResult) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import re
 
 from tabulate import tabulate
 
-from harness.report.matrix import SIGNS, SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row
+from harness.report.matrix import HOST_TITLE, SIGNS, SYMBOLS, WORDS, Cell, Group, Mark, Matrix, Row
 from harness.report.summary import counts, package, started
 from harness.verdict.causes import cause_by_id
 from harness.verdict.expect import describe_expected
@@ -51,8 +51,17 @@ def render(matrix: Matrix) -> str:
     """Return the whole document, ending in one newline."""
     notes = _Notes()
     groups = [_group(group, matrix, notes) for group in matrix.groups]
+    if matrix.host:
+        groups.append(_HOST_INTRODUCTION)
+        groups += [_group(group, matrix.host_part, notes, "###") for group in matrix.host]
     parts = ["# Compatibility matrix", _head(matrix), _legend(), *groups, _causes(notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_HOST_INTRODUCTION = (
+    f"## {HOST_TITLE}\n\n"
+    "No kernel has a part in these rows: compilers of the machine that measured were asked, once."
+)
 
 
 def _head(matrix: Matrix) -> str:
@@ -88,9 +97,9 @@ def _legend() -> str:
     )
 
 
-def _group(group: Group, matrix: Matrix, notes: _Notes) -> str:
+def _group(group: Group, matrix: Matrix, notes: _Notes, level: str = "##") -> str:
     info = group.info
-    lines = [f"## {escape(group.heading)}"]
+    lines = [f"{level} {escape(group.heading)}"]
     if info.claim:
         lines.append(f"> {escape(info.claim, 1000)}" + (f" ({escape(info.note)})" if info.note else ""))
     lines.append(f"Program: {link(info.path) if info.path else code(info.name)}")

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from harness.model import CaseResult, KernelRun, KernelVersion, Outcome, ProgramInfo, Run, Stage, VerdictKind
+from harness.model import (
+    HOST,
+    CaseResult,
+    KernelRun,
+    KernelVersion,
+    Outcome,
+    ProgramInfo,
+    Run,
+    Stage,
+    VerdictKind,
+)
 from harness.scenario import Behaviour
 from harness.verdict.behaviour import failed_words
 from harness.verdict.causes import UNCLASSIFIED
@@ -62,7 +72,11 @@ SHORT_STAGE: Mapping[Stage, str] = {
     Stage.LOAD: "load",
     Stage.ATTACH: "attach",
     Stage.RUN: "run",
+    Stage.HOST_COMPILE: "host compile",
 }
+# The one column of rows no kernel has a part in; no entry of a run's kernels.
+HOST_COLUMN = KernelRun(HOST, version="", release="", title=HOST, source="", sha256="")
+HOST_TITLE = "Host and user space"
 # Outcomes somebody has to look at.
 BAD = frozenset(
     {Outcome.CHANGED, Outcome.UNEXPECTED, Outcome.CRASH, Outcome.HANG, Outcome.SPLAT, Outcome.FLAKY}
@@ -164,6 +178,12 @@ class Matrix:
     outcomes: Mapping[Outcome, int]
     marks: Mapping[Mark, int]
     unclassified: int
+    host: tuple[Group, ...] = ()  # rows no kernel has a part in, each with one cell
+
+    @property
+    def host_part(self) -> Matrix:
+        """The rows of the host as a matrix of one column; its counts are those of the whole."""
+        return replace(self, kernels=(HOST_COLUMN,), groups=self.host, host=())
 
     @property
     def total(self) -> int:
@@ -174,17 +194,9 @@ class Matrix:
 def build(run: Run) -> Matrix:
     """Arrange a run; programs keep their order, variants too."""
     kernels = tuple(sorted(run.kernels, key=lambda kernel: _version(kernel.version)))
-    by_row = _rows(run.cases)
-    several = len({case.compiler for case in run.cases if case.compiler}) > 1
-    infos = {info.name: info for info in run.programs}
-    groups: dict[str, list[Row]] = {}
-    for (program, variant, compiler), cases in by_row.items():
-        cells = tuple(_cell(kernel, cases.get(kernel.name)) for kernel in kernels)
-        groups.setdefault(program, []).append(Row(program, variant, compiler if several else None, cells))
-    made = tuple(
-        Group(infos.get(name) or _info(rows[0].sample, name), tuple(rows)) for name, rows in groups.items()
-    )
-    every = [cell for group in made for row in group.rows for cell in row.cells]
+    made = _groups(run, [case for case in run.cases if case.kernel != HOST], kernels)
+    host = _groups(run, [case for case in run.cases if case.kernel == HOST], (HOST_COLUMN,))
+    every = [cell for group in (*made, *host) for row in group.rows for cell in row.cells]
     return Matrix(
         run,
         kernels,
@@ -192,12 +204,13 @@ def build(run: Run) -> Matrix:
         Counter(cell.outcome for cell in every),
         Counter(cell.mark for cell in every),
         sum(case.verdict.cause == UNCLASSIFIED for case in run.cases),
+        host,
     )
 
 
 def reproduce(case: CaseResult, info: ProgramInfo) -> str:
     """Return the one-line command that runs this case alone."""
-    words = ["bpfmatrix", "run", "--kernel", case.kernel]
+    words = ["bpfmatrix", "run"] + (["--kernel", case.kernel] if case.kernel != HOST else [])
     if not case.pitfall and info.path:
         words += ["--programs", info.path]
     if case.flaky:
@@ -205,6 +218,18 @@ def reproduce(case: CaseResult, info: ProgramInfo) -> str:
     if case.compiler:
         words += ["--clang", case.compiler.split(" ", 1)[0]]
     return shlex.join([*words, "-k", f"{case.program}[{case.variant}]"])
+
+
+def _groups(run: Run, cases: Sequence[CaseResult], columns: tuple[KernelRun, ...]) -> tuple[Group, ...]:
+    several = len({case.compiler for case in run.cases if case.compiler}) > 1
+    infos = {info.name: info for info in run.programs}
+    groups: dict[str, list[Row]] = {}
+    for (program, variant, compiler), there in _rows(cases).items():
+        cells = tuple(_cell(column, there.get(column.name)) for column in columns)
+        groups.setdefault(program, []).append(Row(program, variant, compiler if several else None, cells))
+    return tuple(
+        Group(infos.get(name) or _info(rows[0].sample, name), tuple(rows)) for name, rows in groups.items()
+    )
 
 
 def _rows(

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.model import CaseResult, VerdictKind
+from harness.model import CaseResult, KernelRun, VerdictKind
 from harness.report.markdown import code, escape, link
-from harness.report.matrix import Cell, Group, Mark, Matrix, Row
-from harness.verdict.advice import ClaimRuling, KernelRuling, Ruling, selects, works_everywhere
+from harness.report.matrix import HOST_COLUMN, Cell, Group, Mark, Matrix, Row
+from harness.report.pitfallforms import forms
+from harness.report.variantset import Axes, phrases
+from harness.verdict.advice import ClaimRuling, KernelRuling, Ruling, spans
 from harness.verdict.causes import cause_by_id
 
-_SHOWN_VARIANTS = 8
-_SHOWN_CELLS = 3
-_SOURCE_LINES = 80
-_ICONS: Mapping[Ruling | None, str] = {
+_LISTED = 3  # variants named one by one; more are named by their axes
+_SHOWN_VARIANTS = 8  # of a list nothing shortens
+ICONS: Mapping[Ruling | None, str] = {
     Ruling.CONFIRMED: "✓",
     Ruling.REFUTED: "✗",
     Ruling.UNDECIDED: "?",
@@ -30,32 +31,44 @@ def section(matrix: Matrix, group: Group, rulings: Sequence[ClaimRuling]) -> str
     if info.claim:
         parts.append(f"> {escape(info.claim, 1000)}" + (f" ({escape(info.note)})" if info.note else ""))
     if rulings:
-        parts.append("**Verdict on the advice**\n\n" + "\n".join(_ruling(each) for each in rulings))
-    parts += [_answers(matrix, group), _why(group), _figures(matrix, group), _forms(group)]
+        lines = [_ruling(each, group) for each in rulings]
+        parts.append("**Verdict on the advice**\n\n" + "\n".join(lines))
+    parts += [_answers(matrix, group), _why(group), forms(matrix, group), _figures(matrix, group)]
     if info.path:
         parts.append(f"Program: {link(info.path)}")
     return "\n\n".join(part for part in parts if part)
 
 
-def _ruling(ruling: ClaimRuling) -> str:
-    lines = [f"- {_ICONS[ruling.overall]} *{escape(ruling.claim.says, 1000)}* **{escape(str(ruling))}**"]
+def _ruling(ruling: ClaimRuling, group: Group) -> str:
+    """The verdict on a claim, and below it the cells that decide, on the newest kernel that says so."""
+    lines = [f"- {ICONS[ruling.overall]} *{escape(ruling.claim.says, 1000)}* **{escape(str(ruling))}**"]
     for verdict in (Ruling.CONFIRMED, Ruling.REFUTED):
         kernels = ruling.on(verdict)
         if kernels:
-            names = ", ".join(escape(each.kernel.name) for each in kernels)
-            where = f" (on {escape(kernels[-1].kernel.name)})" if len(kernels) > 1 else ""
-            lines.append(f"  - {verdict.value} on {names}: {_evidence(kernels[-1])}{where}")
-    open_ones = ruling.on(Ruling.UNDECIDED)
+            seen = f"as seen on {_column(kernels[-1].kernel)}"
+            word = f"{verdict.value}, {seen}" if ruling.overall is None else seen
+            lines.append(f"  - {word}: {_evidence(kernels[-1], group)}")
+    open_ones = [each.kernel.name for each in ruling.on(Ruling.UNDECIDED)]
     if open_ones and len(open_ones) < len(ruling.kernels):
-        lines.append(f"  - not decided on {', '.join(escape(each.kernel.name) for each in open_ones)}")
+        every = [each.kernel.name for each in ruling.kernels]
+        lines.append(f"  - not decided on {escape(spans(open_ones, every))}")
     return "\n".join(lines)
 
 
-def _evidence(ruling: KernelRuling) -> str:
-    """Name the cells that decide, on the newest of the kernels that agree."""
-    shown = [f"{code(case.variant)} {_answer(case)}" for case in ruling.cases[:_SHOWN_CELLS]]
-    more = len(ruling.cases) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+def _column(kernel: KernelRun) -> str:
+    return "this machine" if kernel == HOST_COLUMN else escape(kernel.name)
+
+
+def _evidence(ruling: KernelRuling, group: Group) -> str:
+    """Name the deciding variants, those with the same answer together."""
+    alike: dict[str, list[CaseResult]] = {}
+    for case in ruling.cases:
+        alike.setdefault(_answer(case), []).append(case)
+    every = [row.sample.axes for row in group.rows if row.sample]
+    return "; ".join(
+        f"{_names([case.variant for case in cases], [case.axes for case in cases], every, ' and ')} {answer}"
+        for answer, cases in alike.items()
+    )
 
 
 def _answer(case: CaseResult) -> str:
@@ -69,38 +82,70 @@ def _answer(case: CaseResult) -> str:
 
 
 def _answers(matrix: Matrix, group: Group) -> str:
-    """Variants that answer alike on every kernel share a line."""
-    alike: dict[tuple[str, ...], list[str]] = {}
+    """Variants that answer alike on every kernel share a line, neighbouring kernels that do a column."""
+    alike: dict[tuple[str, ...], list[Row]] = {}
     for row in group.rows:
-        alike.setdefault(tuple(cell.text for cell in row.cells), []).append(row.label)
-    table = [[_names(names), *map(escape, answers)] for answers, names in alike.items()]
-    headers = ["variants", *(escape(kernel.name) for kernel in matrix.kernels)]
-    return tabulate(table, headers=headers, tablefmt="github", disable_numparse=True)
+        alike.setdefault(tuple(cell.text for cell in row.cells), []).append(row)
+    columns = _columns(matrix, list(alike))
+    every = [_axes(row) for row in group.rows]
+    table = [
+        [
+            _names([row.label for row in rows], [_axes(row) for row in rows], every, "<br>"),
+            *(escape(answers[kernels[0]]) for kernels in columns),
+        ]
+        for answers, rows in alike.items()
+    ]
+    names = [kernel.name for kernel in matrix.kernels]
+    heads = (spans([names[at] for at in kernels], names) for kernels in columns)
+    return tabulate(
+        table, headers=["variants", *map(escape, heads)], tablefmt="github", disable_numparse=True
+    )
 
 
-def _names(names: Sequence[str]) -> str:
+def _columns(matrix: Matrix, answers: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """The kernels' numbers, neighbours together where no variant tells them apart."""
+    columns: list[list[int]] = []
+    for at in range(len(matrix.kernels)):
+        if columns and all(row[at] == row[columns[-1][0]] for row in answers):
+            columns[-1].append(at)
+        else:
+            columns.append([at])
+    return columns
+
+
+def _axes(row: Row) -> Axes:
+    axes = row.sample.axes if row.sample else {}
+    return {**axes, "clang": row.compiler} if row.compiler else axes
+
+
+def _names(names: Sequence[str], chosen: Sequence[Axes], every: Sequence[Axes], between: str) -> str:
+    """Name variants: a few one by one, more by the values of their axes where that is shorter."""
+    if len(names) > _LISTED:
+        found = phrases(chosen, every)
+        if found == ("all",):
+            return "all"
+        if found and len(found) < len(names):
+            return between.join(map(code, found))
     shown = ", ".join(code(name) for name in names[:_SHOWN_VARIANTS])
     more = len(names) - _SHOWN_VARIANTS
     return shown + (f" and {more} more" if more > 0 else "")
 
 
 def _why(group: Group) -> str:
-    lines: dict[str, None] = {}
+    reasons: dict[str, dict[str, None]] = {}
     for cell in _cells(group):
         case = cell.case
         if case and case.expected and case.expected.why and not cell.bad:
-            lines.setdefault(f"- {escape(_sentence(case.expected.why), 1000)}")
-    for cell in _cells(group):
-        if cell.case and cell.mark is Mark.REJECT and cell.case.verdict.cause:
-            cause = cause_by_id(cell.case.verdict.cause)
-            lines.setdefault(
-                f"- *{escape(cause.title)}* ({code(cause.id)}): {escape(cause.explanation, 1000)}"
-            )
+            reasons.setdefault(case.expected.why.rstrip(".") + ".", {}).setdefault(cell.text)
+    lines = [f"- {escape(', '.join(texts))}: {escape(why, 1000)}" for why, texts in reasons.items()]
+    causes = {
+        cell.case.verdict.cause: None
+        for cell in _cells(group)
+        if cell.case and cell.mark is Mark.REJECT and cell.case.verdict.cause
+    }
+    for cause in map(cause_by_id, causes):
+        lines.append(f"- *{escape(cause.title)}* ({code(cause.id)}): {escape(cause.explanation, 1000)}")
     return "Why:\n\n" + "\n".join(lines) if lines else ""
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _cells(group: Group) -> list[Cell]:
@@ -111,67 +156,19 @@ def _figures(matrix: Matrix, group: Group) -> str:
     """Instructions processed and milliseconds of verification, where the entry says they tell something."""
     if group.info.advice is None or not group.info.advice.figures:
         return ""
-    table = [[code(row.label), *(_figure(cell) for cell in row.cells)] for row in group.rows]
-    headers = ["instructions processed / ms in the kernel", *(escape(k.name) for k in matrix.kernels)]
-    return tabulate(table, headers=headers, tablefmt="github", disable_numparse=True)
+    table = [
+        [code(row.label), *figures]
+        for row in group.rows
+        if any(figures := [_figure(cell) for cell in row.cells])
+    ]
+    headers = ["variant", *(escape(kernel.name) for kernel in matrix.kernels)]
+    text = tabulate(table, headers=headers, tablefmt="github", disable_numparse=True, missingval="–")
+    title = "Instructions the verifier processed / milliseconds the kernel took to load"
+    return f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>" if table else ""
 
 
-def _figure(cell: Cell) -> str:
+def _figure(cell: Cell) -> str | None:
     seen = cell.case.observation if cell.case else None
     if seen is None or seen.insns_processed is None or seen.kernel_time_us is None:
-        return "–"
+        return None
     return f"{seen.insns_processed:,} / {seen.kernel_time_us / 1000:.1f}"
-
-
-def _forms(group: Group) -> str:
-    """Say which form to use, and set it beside the one that bites."""
-    advice = group.info.advice
-    if advice is None or not (advice.right or advice.wrong):
-        return ""
-    right = next((row for when in advice.right for row in _rows(group, when) if _works(row)), None)
-    wrong = next(iter(_rows(group, advice.wrong)), None) if advice.wrong is not None else None
-    if right is not None:
-        line = f"Recommended: {code(right.label)}, accepted{_runs(right)} on every kernel measured."
-    elif advice.right:
-        line = "Recommended: none; no candidate works on every kernel measured."
-    else:
-        line = ""
-    return "\n\n".join(part for part in (line, _side_by_side(wrong, right)) if part)
-
-
-def _rows(group: Group, when: Mapping[str, tuple[str | int | bool, ...]]) -> list[Row]:
-    return [row for row in group.rows if row.sample and selects(when, row.sample.axes)]
-
-
-def _works(row: Row) -> bool:
-    return works_everywhere([cell.case for cell in row.cells if cell.case])
-
-
-def _runs(row: Row) -> str:
-    return " and well-behaved" if any(cell.case and cell.case.behaviour for cell in row.cells) else ""
-
-
-def _side_by_side(wrong: Row | None, right: Row | None) -> str:
-    columns = [(title, row) for title, row in (("wrong", wrong), ("right", right)) if row is not None]
-    if not columns:
-        return ""
-    heads = "".join(f"<th>{title}: <code>{_html(row.label)}</code></th>" for title, row in columns)
-    cells = "".join(f"<td>\n\n{_source(row)}\n\n</td>\n" for _, row in columns)
-    return f"<table>\n<tr>{heads}</tr>\n<tr>\n{cells}</tr>\n</table>"
-
-
-def _source(row: Row) -> str:
-    """The rendered text; a fence longer than any in it, so that it cannot end the block."""
-    text = row.sample.source if row.sample else ""
-    lines = text.strip().splitlines() or ["(no source)"]
-    shown = [line.replace("\x00", "") for line in lines[:_SOURCE_LINES]]
-    if len(lines) > _SOURCE_LINES:
-        shown.append(f"/* {len(lines) - _SOURCE_LINES} more lines */")
-    fence = "```"
-    while any(fence in line for line in shown):
-        fence += "`"
-    return f"{fence}c\n" + "\n".join(shown) + f"\n{fence}"
-
-
-def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -6,8 +6,8 @@ import csv
 import io
 from xml.etree import ElementTree as ET
 
-from harness.model import CaseResult, Outcome, Run
-from harness.report.matrix import BAD
+from harness.model import HOST, CaseResult, Outcome, Run
+from harness.report.matrix import BAD, HOST_COLUMN
 from harness.verdict.behaviour import check_words
 from harness.verdict.expect import describe_expected, describe_verdict
 from harness.verdict.text import one_line, visible
@@ -85,7 +85,10 @@ def _field(value: str | int | None) -> str | int:
 def render_junit(run: Run) -> str:
     """Return JUnit XML: a test suite per kernel, a test case per variant, the kernel as a property."""
     root = ET.Element("testsuites", name="bpfmatrix")
-    for kernel in run.kernels:
+    columns = run.kernels
+    if any(case.kernel == HOST for case in run.cases):
+        columns = (*columns, HOST_COLUMN)
+    for kernel in columns:
         cases = [case for case in run.cases if case.kernel == kernel.name]
         suite = ET.SubElement(
             root, "testsuite", name=_xml(kernel.name), timestamp=_xml(run.start), hostname=_xml(run.host)

@@ -50,11 +50,24 @@ class ClaimRuling:
     def __str__(self) -> str:
         if self.overall is not None:
             return self.overall.value
+        every = [each.kernel.name for each in self.kernels]
         parts = [
-            f"{ruling.value} on {', '.join(each.kernel.name for each in self.on(ruling))}"
+            f"{ruling.value} on {spans([each.kernel.name for each in self.on(ruling)], every)}"
             for ruling in (Ruling.CONFIRMED, Ruling.REFUTED)
         ]
         return "; ".join(parts)
+
+
+def spans(names: Sequence[str], every: Sequence[str]) -> str:
+    """Name some of the kernels measured, neighbours together: `5.10, 6.12 to 7.3`."""
+    runs: list[list[str]] = []
+    for before, name in zip(["", *every], every, strict=False):
+        if name in names:
+            if runs and runs[-1][-1] == before:
+                runs[-1].append(name)
+            else:
+                runs.append([name])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
 def rule(claim: NoteClaim, kernels: Sequence[KernelRun], cases: Sequence[CaseResult]) -> ClaimRuling:
@@ -66,20 +79,34 @@ def _on_kernel(claim: NoteClaim, kernel: KernelRun, cases: Sequence[CaseResult])
     """Rule on one kernel.
 
     One clause that fails refutes; a clause nothing was measured for leaves it open. The cases given back are
-    those of the clauses that failed, or else of all clauses.
+    those that contradict the claim, or else those that bear it out.
     """
     here = [case for case in cases if case.kernel == kernel.name]
     version = _version(kernel)
     clauses = [clause for clause in claim.clauses if version in VersionRange.parse(clause.kernels)]
     found = [
-        (_holds(clause, selected), selected) for clause in clauses if (selected := _selected(clause, here))
+        (clause, _holds(clause, selected), selected)
+        for clause in clauses
+        if (selected := _selected(clause, here))
     ]
-    failed = tuple(case for holds, selected in found if holds is False for case in selected)
+    failed = [part for part in found if part[1] is False]
     if failed:
-        return KernelRuling(kernel, Ruling.REFUTED, failed)
-    decided = tuple(case for _, selected in found for case in selected)
-    complete = len(found) == len(clauses) > 0 and all(holds for holds, _ in found)
-    return KernelRuling(kernel, Ruling.CONFIRMED if complete else Ruling.UNDECIDED, decided)
+        return KernelRuling(kernel, Ruling.REFUTED, _answering(False, failed))
+    complete = len(found) == len(clauses) > 0 and all(holds for _, holds, _ in found)
+    return KernelRuling(kernel, Ruling.CONFIRMED if complete else Ruling.UNDECIDED, _answering(True, found))
+
+
+def _answering(
+    wanted: bool, found: Sequence[tuple[Clause, bool | None, Sequence[CaseResult]]]
+) -> tuple[CaseResult, ...]:
+    """The cases that answer as their clause says, or not so; each once."""
+    cases = {
+        case.id: case
+        for clause, _, selected in found
+        for case in selected
+        if answers_so(clause, case) is wanted
+    }
+    return tuple(cases.values())
 
 
 def _version(kernel: KernelRun) -> KernelVersion:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from harness.catalog.yamlfile import Document, load
+from harness.catalog.yamlfile import Document, NodePath, load
 from harness.errors import UserError
-from harness.model import Stage, VersionRange
+from harness.model import KernelVersion, Stage, VersionRange
 
 UNCLASSIFIED = "unclassified"
 LACKS_CLAIM = "variant-lacks-claim"  # of an object that is not what its manifest says; never as expected
@@ -42,6 +42,14 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """One way a kernel or a tool says it, and the kernels that say it so."""
+
+    pattern: re.Pattern[str]
+    kernels: VersionRange
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why something was rejected, in words for a person: what happened, and what to do."""
 
@@ -50,7 +58,7 @@ class Cause:
     stages: frozenset[Stage]
     errnos: frozenset[str]
     facts: frozenset[str]
-    patterns: tuple[re.Pattern[str], ...]
+    wordings: tuple[Wording, ...]
     kernels: VersionRange
     explanation: str
     fix: str
@@ -58,16 +66,22 @@ class Cause:
     samples: tuple[Sample, ...]
 
     def fits(self, evidence: Evidence) -> bool:
-        """Whether stage and errno agree and, where any are named, a fact holds or a pattern is found."""
+        """Whether stage and errno agree and, where any are named, a fact holds or a wording is found."""
         if evidence.stage is not None and evidence.stage not in self.stages:
             return False
         if self.errnos and evidence.errno not in self.errnos:
             return False
-        if not self.facts and not self.patterns:
+        if not self.facts and not self.wordings:
             return True
         if self.facts & evidence.facts:
             return True
-        return any(pattern.search(evidence.text) for pattern in self.patterns)
+        return any(wording.pattern.search(evidence.text) for wording in self.wordings)
+
+    def said(self, text: str, kernel: KernelVersion | None = None) -> tuple[Wording, re.Match[str]] | None:
+        """Return the first wording in `text`, one that `kernel` uses before others, and where it stands."""
+        found = [(wording, match) for wording in self.wordings if (match := wording.pattern.search(text))]
+        known = (pair for pair in found if kernel is None or kernel in pair[0].kernels)
+        return next(known, found[0] if found else None)
 
 
 _UNKNOWN = Cause(
@@ -76,7 +90,7 @@ _UNKNOWN = Cause(
     stages=frozenset(Stage),
     errnos=frozenset(),
     facts=frozenset(),
-    patterns=(),
+    wordings=(),
     kernels=VersionRange("*"),
     explanation="Stage, errno and log are all there is; harness/verdict/causes.yaml has room for a rule.",
     fix="Read the log.",
@@ -125,20 +139,14 @@ def load_causes(path: Path) -> tuple[Cause, ...]:
 
 def _cause(document: Document, index: int, raw: Mapping[str, Any]) -> Cause:
     here = ("causes", index)
-    try:
-        kernels = VersionRange.parse(raw.get("kernels", "*"))
-    except ValueError as error:
-        raise UserError(str(error), where=document.origin((*here, "kernels"))) from error
+    kernels = _range(document, (*here, "kernels"), raw.get("kernels", "*"))
     return Cause(
         id=raw["id"],
         title=raw["title"],
         stages=frozenset(Stage(name) for name in raw["stages"]),
         errnos=frozenset(raw.get("errnos", ())),
         facts=frozenset(raw.get("facts", ())),
-        patterns=tuple(
-            _pattern(document, (*here, "patterns", number), text)
-            for number, text in enumerate(raw.get("patterns", ()))
-        ),
+        wordings=tuple(_wordings(document, here, raw, kernels)),
         kernels=kernels,
         explanation=raw["explanation"],
         fix=raw["fix"],
@@ -147,7 +155,28 @@ def _cause(document: Document, index: int, raw: Mapping[str, Any]) -> Cause:
     )
 
 
-def _pattern(document: Document, path: tuple[str | int, ...], text: str) -> re.Pattern[str]:
+def _wordings(
+    document: Document, here: NodePath, raw: Mapping[str, Any], kernels: VersionRange
+) -> Iterator[Wording]:
+    """Yield the cause's patterns, which occur in the cause's range, then those with a range of their own."""
+    for number, text in enumerate(raw.get("patterns", ())):
+        yield Wording(_pattern(document, (*here, "patterns", number), text), kernels)
+    for number, wording in enumerate(raw.get("wordings", ())):
+        path = (*here, "wordings", number)
+        yield Wording(
+            _pattern(document, (*path, "pattern"), wording["pattern"]),
+            _range(document, (*path, "kernels"), wording["kernels"]),
+        )
+
+
+def _range(document: Document, path: NodePath, text: str) -> VersionRange:
+    try:
+        return VersionRange.parse(text)
+    except ValueError as error:
+        raise UserError(str(error), where=document.origin(path)) from error
+
+
+def _pattern(document: Document, path: NodePath, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text, re.MULTILINE)
     except re.error as error:

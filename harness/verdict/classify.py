@@ -14,6 +14,7 @@ from harness.model import (
     Observation,
     ObservationStatus,
     Outcome,
+    Stage,
     Verdict,
     VerdictKind,
 )
@@ -60,8 +61,10 @@ def interpret(
 def interpret_failure(failure: BuildFailure) -> Verdict:
     """Turn a failure to render, compile or read an object into a rejection at that stage.
 
-    An object that is not what its manifest claims is no answer of anybody.
+    An object that is not what its manifest claims is no answer of anybody, nor is a compiler that is missing.
     """
+    if failure.no_answer and failure.stage is Stage.HOST_COMPILE:
+        return Verdict(VerdictKind.NONE, message=evidence.message_of_failure(failure))
     return Verdict(
         VerdictKind.NONE if failure.no_answer else VerdictKind.REJECT,
         failure.stage,

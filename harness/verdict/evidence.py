@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.model import BuildFailure, LoadSettings, MapCreated, Observation, Stage
 from harness.scenario import Step, StepOp, StepResult
 from harness.verdict.causes import Evidence
+from harness.verdict.loaderlog import take_apart
 from harness.verdict.logparse import btf_reason, parse
 from harness.verdict.steps import step_words
 from harness.verdict.text import one_line
@@ -22,8 +23,6 @@ _ECHO = re.compile(
     r"|.*Retrying without BTF|.*BTF is optional, ignoring"
     r"|prog '.*': (?:failed to load: |BPF program load failed: |failed to prepare load attributes))"
 )
-# libbpf pastes the kernel's own log between these lines; listings are no words of the loader.
-_PASTED = re.compile(r"libbpf: .*-- BEGIN .* LOG -*\n(?:.*\n)*?-- END .* LOG -*\n?")
 _COMPILER = re.compile(
     r"^(?P<file>[^\n:]+):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$|^(?:fatal )?error: (?P<bare>.*)$",
     re.MULTILINE,
@@ -36,6 +35,7 @@ _FACT_OF_ENV = {
     "lockdown_integrity": "locked_down",
     "lockdown_confidentiality": "locked_down",
 }
+_MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS, include/linux/bpf_verifier.h
 _DIRECTORY = re.compile(r"[^\s:]*/")
 
 
@@ -56,6 +56,8 @@ def of_observation(
     facts = _map_facts(failed_map(observation)) if observation.stage is Stage.MAP_CREATE else set()
     if parsed is None or not parsed.reasons:
         facts.add("silent")
+    if len(observation.maps) > _MAPS_OF_A_PROGRAM:
+        facts.add("many_maps")
     facts |= _surrounding_facts(settings, scenario)
     if observation.stage in _STEP_STAGES:
         reasons.append(_step_said(observation, scenario))
@@ -130,7 +132,8 @@ def _step_said(observation: Observation, scenario: Sequence[Step]) -> str:
 
 
 def _loader_words(log: str) -> str:
-    return _PASTED.sub("", log[-_LOADER_TAIL:])
+    """Return the loader's own lines; listings it pasted are none of its words."""
+    return "\n".join(take_apart(log[-_LOADER_TAIL:].split("\n")).words)
 
 
 def _loader_line(log: str) -> str:

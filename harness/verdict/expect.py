@@ -68,10 +68,9 @@ def judge(
     if verdict.abnormal is not None:
         wanted = f", expected {describe_expected(expected)}" if expected else ""
         return verdict.abnormal, one_line(f"{verdict.abnormal.value}: {verdict.message}{wanted}", 400)
-    if verdict.cause == LACKS_CLAIM:
-        return Outcome.UNEXPECTED, one_line(verdict.message, 400)
     if verdict.kind is VerdictKind.NONE:
-        return Outcome.NOT_RUN, verdict.message or "not run"
+        outcome = Outcome.UNEXPECTED if verdict.cause == LACKS_CLAIM else Outcome.NOT_RUN
+        return outcome, one_line(verdict.message, 400) or "not run"
     if expected is None:
         return Outcome.NO_EXPECTATION, ""
     other = verdict.kind is not expected.verdict
@@ -161,6 +160,7 @@ def _said(pattern: str, verdict: Verdict, seen: Observation | BuildFailure | str
     texts = [verdict.message]
     if isinstance(seen, Observation):
         texts += [seen.verifier_log[-_SEARCHED:], seen.loader_log[-_SEARCHED:]]
+        texts += [step.message[-_SEARCHED:] for step in seen.steps]
     elif isinstance(seen, BuildFailure):
         texts.append(seen.message[-_SEARCHED:])
     elif seen:

@@ -10,7 +10,8 @@ seen in real guests (5.10, 6.1, 6.12, 7.3; samples in tests/unit/test_data):
 * 7.3: the old one-line reason first, then a block `Verification failed: … / Reason: / At: / Causal path: /
   Suggestion:` with excerpts of source and instructions.
 
-With `log_level` 4 there are no instructions in the log, only the reason and the statistics.
+With `log_level` 4 there are no instructions in the log, only the reason and the statistics. Two reasons are
+printed without a newline before or behind them (measured, below).
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ _SOURCE = re.compile(r";(?P<text>.*?)(?: @ (?P<at>[^@\s]+:\d+))?$")
 _AT_EXCERPT = re.compile(r"\s*>>>\s*(?P<index>\d+) \| (?P<text>.*)")
 _AT_PLACE = re.compile(r"\s*(?:\S+ @ )?(?P<at>[^\s@]+:\d+):\d+$")
 _IN_REASON = re.compile(r"\b(?:at )?insn (?P<index>\d+)\b")
+# Since 5.18 the newline of a jump is taken back to print the state behind it, and no state may follow.
+_BEHIND_INSN = re.compile(r"\) (?:if|goto)[^;\n]{0,60} (?P<text>infinite loop detected at insn \d+)\s*$")
+# 7.3 forgets the newline behind "expected prog array map for tail call".
+_STUCK = re.compile(r"(?<=[a-z])verification time \d+ usec$")
 
 _STATE = re.compile(
     r"\d+: (?:frame\d+:|safe$|R\d)|\s*(?:frame\d+:)?\s*R\d+(?:_[a-z]+)?=|(?:from|to) \d+ to \d+"
@@ -55,6 +60,7 @@ _NOTE = re.compile(
     r"|func '.*' arg\d+ |Type '.*' is not supported|attach_btf_id \d+ is not|BTF |\s*(?:r|fp)\d+: "
     r"|\[\d+\] [A-Z_0-9]+ |\t|(?:magic|version|flags|btf_total_size|[a-z]+_(?:len|off)): "
     r"|btf_vmlinux is malformed|\(null\)|\s+ R\d|update \d|SCC |stack use/def|subprog#\d|\s*;"
+    r"|\(the log was cut here; "  # the agent's own words, harness/guest/agent/report.c
 )
 # Said of the main program's argument on the way, and of a global function's argument as the reason.
 _WEAK_REASON = re.compile(r"arg#\d+ reference type\(|reg type unsupported for arg#")
@@ -97,6 +103,7 @@ class ParsedLog:
     explanation: str = ""  # 7.3: the paragraph under "Reason:"
     suggestion: str = ""  # 7.3: the paragraph under "Suggestion:"
     insn: int | None = None  # the rejecting instruction
+    insn_text: str = ""  # as the kernel disassembles it, "(71) r4 = *(u8 *)(r1 +0)"
     source: str = ""  # the C line it came from, as the compiler recorded it
     source_at: str = ""  # "file.c:12", where the kernel prints it
     stats: Stats | None = None
@@ -149,28 +156,40 @@ def parse(log: str) -> ParsedLog:
     """Read `log`; never raises, whatever is in it."""
     tail = log[-_TAIL:]
     skipped = log.count("\n", 0, len(log) - len(tail))
-    lines = tail.split("\n")
+    printed = tail.split("\n")
+    lines = [_reason_alone(line) for line in printed]
     kinds = list(line_kinds(lines))
     reason_at = _reason_lines(kinds) or _weak_reason(lines)
     block = [line for line, kind in zip(lines, kinds, strict=True) if kind is LineKind.DIAGNOSIS]
-    insn_at = _last(kinds, LineKind.INSN, before=reason_at[0] if reason_at else len(lines))
+    insn_at = _insn_before(printed, kinds, reason_at[0] if reason_at else len(lines))
     reasons = tuple(one_line(lines[index]) for index in reason_at)
     source_at = _last(kinds, LineKind.SOURCE, before=insn_at) if insn_at is not None else None
-    insn, source, at = _place(lines, (insn_at, source_at), block, reasons)
+    place = _place(printed, (insn_at, source_at), block, reasons)
     return ParsedLog(
         reasons=reasons,
         title=one_line(_title(block)),
         explanation=_section(block, "Reason"),
         suggestion=_section(block, "Suggestion"),
-        insn=insn,
-        source=one_line(source),
-        source_at=one_line(at),
+        insn=place.insn,
+        insn_text=one_line(place.insn_text),
+        source=one_line(place.source),
+        source_at=one_line(place.at),
         stats=stats(tail),
         line_count=len(log.rstrip("\n").split("\n")) if log.strip() else 0,
         reason_lines=tuple(index + skipped for index in reason_at),
         insn_line=insn_at + skipped if insn_at is not None else None,
         source_line=source_at + skipped if source_at is not None else None,
     )
+
+
+def listed_insn(log: str, index: int) -> str:
+    """Return the disassembly of instruction `index` as the last listing of it in `log` has it, else ""."""
+    head = f"{index}: ("
+    tail = log[-_TAIL:]
+    at = tail.rfind("\n" + head)
+    if at < 0 and not tail.startswith(head):
+        return ""
+    return one_line(_disassembly(tail[at + 1 :].split("\n", 1)[0]))
 
 
 def stats(log: str) -> Stats | None:
@@ -204,6 +223,12 @@ def btf_reason(log: str) -> str:
     return one_line((plain or lines)[-1]) if lines else ""
 
 
+def _reason_alone(line: str) -> str:
+    """Cut off what stands on a reason's line without being part of it."""
+    behind = _BEHIND_INSN.search(line)
+    return behind["text"] if behind else _STUCK.sub("", line)
+
+
 def _reason_lines(kinds: Sequence[LineKind]) -> list[int]:
     """Indexes of the last run of sentences; only notes, statistics and 7.3's block may stand between."""
     picked: list[int] = []
@@ -222,8 +247,25 @@ def _weak_reason(lines: Sequence[str]) -> list[int]:
     return found[-1:]
 
 
+def _insn_before(printed: Sequence[str], kinds: Sequence[LineKind], end: int) -> int | None:
+    """Index of the last instruction before line `end`, or of that line where a reason stands behind one."""
+    if end < len(printed) and _INSN.match(printed[end]):
+        return end
+    return _last(kinds, LineKind.INSN, end)
+
+
 def _last(kinds: Sequence[LineKind], kind: LineKind, before: int) -> int | None:
     return next((index for index in range(before - 1, -1, -1) if kinds[index] is kind), None)
+
+
+@dataclass(slots=True)
+class _Place:
+    """What a log points at; filled in from the least to the most reliable part of it."""
+
+    insn: int | None = None
+    insn_text: str = ""
+    source: str = ""
+    at: str = ""
 
 
 def _place(
@@ -231,37 +273,45 @@ def _place(
     found_at: tuple[int | None, int | None],
     block: Sequence[str],
     reasons: Sequence[str],
-) -> tuple[int | None, str, str]:
-    """(instruction, source line, file:line), from the full log, else 7.3's block, else the reason.
+) -> _Place:
+    """Read the place from 7.3's block, then from the full log, and where neither has one from the reason.
 
     `found_at` are the indexes of the last instruction and of the source comment before it.
     """
-    index, source, at = _place_in_block(block)
+    place = _place_in_block(block)
     insn_at, source_at = found_at
-    if insn_at is not None and index is None and (found := _INSN.match(lines[insn_at])):
-        index = int(found["index"])
+    if insn_at is not None and place.insn is None and (found := _INSN.match(lines[insn_at])):
+        place.insn, place.insn_text = int(found["index"]), _disassembly(lines[insn_at])
     if source_at is not None and (comment := _SOURCE.match(lines[source_at])):
-        source, at = comment["text"].strip() or source, comment["at"] or at
-    if index is None:
+        place.source = comment["text"].strip() or place.source
+        place.at = comment["at"] or place.at
+    if place.insn is None:
         named = next((m for m in map(_IN_REASON.search, reasons) if m), None)
-        index = int(named["index"]) if named else None
-    return index, source, at
+        place.insn = int(named["index"]) if named else None
+    return place
 
 
-def _place_in_block(block: Sequence[str]) -> tuple[int | None, str, str]:
+def _disassembly(line: str) -> str:
+    """Return the instruction of `14: (71) r4 = *(u8 *)(r1 +0)   ; R1=…`, without index, state and reason."""
+    insn = line.partition(": ")[2].partition(" ; ")[0]
+    behind = _BEHIND_INSN.search(insn)
+    return (insn[: behind.start("text")] if behind else insn).strip()
+
+
+def _place_in_block(block: Sequence[str]) -> _Place:
     """Read the `At:` section: the marked line under "Source context" and under "Instruction context"."""
-    index, source, at, context = None, "", "", ""
+    place, context = _Place(), ""
     for line in _section_lines(block, "At"):
         if line.strip() in ("Source context:", "Instruction context:"):
             context = line.strip()
-        elif (place := _AT_PLACE.match(line)) and not context:
-            at = place["at"]
+        elif (found := _AT_PLACE.match(line)) and not context:
+            place.at = found["at"]
         elif marked := _AT_EXCERPT.match(line):
             if context == "Instruction context:":
-                index = int(marked["index"])
+                place.insn, place.insn_text = int(marked["index"]), marked["text"].strip()
             else:
-                source = marked["text"].strip()
-    return index, source, at
+                place.source = marked["text"].strip()
+    return place
 
 
 def _title(block: Sequence[str]) -> str:

@@ -33,5 +33,4 @@ def merged(rows: Sequence[CaseResult]) -> CaseResult:
 
 def answer(row: CaseResult) -> str:
     """Say what a run gave, as far as runs of one case must agree."""
-    behaviour = f", {row.behaviour.value}" if row.behaviour else ""
-    return describe_verdict(row.verdict) + behaviour
+    return describe_verdict(row.verdict, row.behaviour)

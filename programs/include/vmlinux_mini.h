@@ -95,6 +95,30 @@ struct nsproxy {
 	struct net *net_ns;
 };
 
+/* Control groups: include/linux/cgroup-defs.h, kernfs.h (6.15 and later), kernel/sched/sched.h */
+struct kernfs_node {
+	struct kernfs_node *__parent;
+	const char *name;
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+};
+
 /* Processes: include/linux/sched.h, mm_types.h */
 struct mm_struct {
 	unsigned long arg_start;
@@ -111,6 +135,8 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct nsproxy *nsproxy;
+	struct css_set *cgroups;
+	struct task_group *sched_task_group;
 };
 
 struct linux_binprm {

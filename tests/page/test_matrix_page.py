@@ -58,10 +58,10 @@ def behaving() -> Run:
     base = next(case for case in RUN.cases if case.observation and case.verdict.kind.value == "accept")
     assert base.observation is not None
     scenario = (Step(StepOp.ATTACH, HOSTILE), Step(StepOp.READ, "hits", "hits"), Step(StepOp.READ, "rest"))
-    steps = (StepResult(0, message=HOSTILE), StepResult(1, errno="ENOENT", message=HOSTILE))
-    seen = dataclasses.replace(base.observation, steps=steps)
     cases = []
     for kernel, behaviour in (("5.10", Behaviour.BEHAVES), ("6.1", Behaviour.MISBEHAVES)):
+        steps = (StepResult(0, message=kernel + HOSTILE), StepResult(1, errno="ENOENT", message=HOSTILE))
+        seen = dataclasses.replace(base.observation, steps=steps)
         check = CheckResult("hits", "3", HOSTILE, behaviour is Behaviour.BEHAVES, HOSTILE)
         cases.append(
             dataclasses.replace(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 from pathlib import Path
@@ -69,7 +70,7 @@ def forbid_clang(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("clang was started")
 
-    monkeypatch.setattr(clang, "_run", refuse)
+    monkeypatch.setattr(clang, "run_bounded", refuse)
 
 
 def test_a_template_becomes_an_object_per_variant(tmp_path: Path, compiler: Compiler) -> None:
@@ -213,6 +214,48 @@ def test_the_subject_must_be_clear(tmp_path: Path, compiler: Compiler) -> None:
         program = template(tmp_path, two, manifest)
         with pytest.raises(UserError, match=words):
             builder(tmp_path).build(program, program.variants[0], compiler)
+
+
+NAMES = """
+#define SEC(name) __attribute__((section(name), used))
+int counter;
+const volatile int limit = 3;
+static volatile int hidden = 4;
+struct { int (*type)[1]; } table SEC(".maps");
+SEC("tc") int one(void *ctx) { return counter + limit + hidden + (table.type != 0); }
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("{read: counter}", None),
+        ("{read: limit}", None),
+        ("{read: hidden}", None),
+        ("{count: table}", None),
+        ("{attach: one}", None),
+        ("{trigger: concurrent, map: table, bytes: 4, program: one}", None),
+        ("{read: countre}", "has no global variable 'countre'; did you mean 'counter'?"),
+        ("{read: LICENSE}", "has no global variable 'LICENSE'"),
+        ("{set: table, u32: 1}", "has no global variable 'table'"),
+        ("{count: counter}", "has no map 'counter'; maps: table"),
+        ("{attach: two}", "has no BPF program 'two'; BPF programs: one"),
+        ("{trigger: concurrent, map: tabel, bytes: 4}", "has no map 'tabel'; did you mean 'table'?"),
+        ("{trigger: concurrent, map: table, bytes: 4, program: two}", "has no BPF program 'two'"),
+    ],
+)
+def test_what_steps_name_is_in_the_object(
+    tmp_path: Path, compiler: Compiler, step: str, words: str | None
+) -> None:
+    program = template(tmp_path, NAMES, f"scenario:\n  - {{trigger: fork}}\n  - {step}\n")
+    if words is None:
+        assert built(builder(tmp_path).build(program, program.variants[0], compiler)).programs == ("one",)
+        return
+    with pytest.raises(UserError) as caught:
+        builder(tmp_path).build(program, program.variants[0], compiler)
+    assert words in str(caught.value)
+    assert re.search(r"\.yaml:5: the object of default has no ", str(caught.value))
 
 
 def test_build_all_keeps_the_order_and_reports_progress(tmp_path: Path, compiler: Compiler) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness import scenario as scenario_module
 from harness.catalog.packets import PACKETS, checksum, packet
@@ -224,7 +228,7 @@ READ = "{read: g, as: g}"
         ("{trigger: mkdirat, path: /etc/x}", "path: '/etc/x'; expected a path below /tmp"),
         ("{trigger: unlink, path: /tmp/../x}", "expected a path below /tmp"),
         ("{trigger: move_context, how: fly}", "how: 'fly'; expected move or swap"),
-        ("{trigger: cgroup_enter, name: a/b}", "name: 'a/b'; expected one word"),
+        ("{trigger: cgroup_enter, name: a/../b}", "name: 'a/../b'; expected words with a / between them"),
         ("{env: no_btf, bytes: 3}", "bytes belongs to small_memlock, not to no_btf"),
         ("{preflight: , needs: [magic]}", "needs: 'magic'; expected libbpf=N.N"),
         ("{fact: tgidd, as: x}", "unknown fact 'tgidd'; did you mean 'tgid'? facts: tgid"),
@@ -388,6 +392,30 @@ def test_hostile_templates_are_bounded(pitfall: Callable[..., Program]) -> None:
         pitfall(scenario("{read: '{{ \"x\" * 99999999 }}'}"))
     with pytest.raises(UserError, match="does not render: "):
         pitfall(scenario("{read: '{{ [].__class__.__mro__ }}'}"))
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["{{ n }}", "{{", "a", ""])
+)
+keys = st.sampled_from(
+    [*ACTIONS, *TRIGGERS, *VALUE_TYPES, "as", "when", "times", "to", "argv", "value", "size"]
+)
+nested = st.recursive(
+    scalars | st.sampled_from([*TRIGGERS, *FACTS, "kprobe:x"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(keys, nested, min_size=1, max_size=4), min_size=1, max_size=3), nested)
+def test_nothing_but_a_user_error_comes_of_nonsense(
+    pitfall: Callable[..., Program], steps: list[object], check: object
+) -> None:
+    head = {"title": "T", "claim": "C", "axes": {"n": [1, 20]}, "scenario": steps}
+    text = json.dumps(head | {"checks": [{"value": "x", "equals": check}]})  # JSON is YAML
+    with contextlib.suppress(UserError):
+        pitfall(text)
 
 
 @pytest.mark.parametrize("name", PACKETS)

@@ -14,9 +14,11 @@ from harness import pipeline
 from harness.errors import InfrastructureError
 from harness.execute import describe_kernel
 from harness.model import (
+    HOST,
     BuiltObject,
     Case,
     CaseResult,
+    HostPart,
     Kernel,
     KernelRun,
     Outcome,
@@ -137,3 +139,21 @@ def test_progress_counts_every_pass(guests: Guests) -> None:
     counting = Counting()
     pipeline.run(options("a", "r", repeat=2), counting)
     assert (counting.total, counting.done) == (4, 4)
+
+
+def test_rows_of_the_host_come_once_and_boot_nothing(guests: Guests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "host_tools", lambda: {"gcc": "12.2.0"})
+    user = Program(
+        "u", Path("u.o"), ProgramKind.OBJECT, (Variant("x-gcc"),), host=HostPart(Path("u.host.c.j2"))
+    )
+    kernels = (kernel("5.10"), kernel("6.1"))
+    alone = pipeline.run(pipeline.RunOptions(kernels, (user,), repeat=3), pipeline.Silent())
+    assert [(case.id, case.kernel) for case in alone.cases] == [("u[x-gcc]@host", HOST)]
+    assert not guests.sessions
+    assert [run.name for run in alone.kernels] == ["5.10", "6.1"]
+    assert alone.tools["gcc"] == "12.2.0"
+
+    both = pipeline.RunOptions(kernels, (user, *options("a").programs))
+    made = pipeline.run(both, pipeline.Silent())
+    assert [case.id for case in made.cases] == ["p[a]@5.10", "p[a]@6.1", "u[x-gcc]@host"]
+    assert len(guests.sessions) == 2

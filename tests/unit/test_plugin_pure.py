@@ -155,7 +155,8 @@ def test_a_failure_shows_the_end_of_the_log_and_counts_the_rest() -> None:
 def test_a_failure_of_behaviour_shows_expected_and_got() -> None:
     checks = tuple(CheckResult(f"v{n}", "1", "0", n == 0, "why") for n in range(13))
     seen = Observation(
-        ObservationStatus.LOADED, steps=(StepResult(0, numbers=(3, 0)), StepResult(1, "ENOENT"))
+        ObservationStatus.LOADED,
+        steps=(StepResult(0, numbers=(3, 0)), StepResult(1, "ENOENT", "no\nlibbpf: x")),
     )
     result = replace(
         rejected(),
@@ -171,7 +172,10 @@ def test_a_failure_of_behaviour_shows_expected_and_got() -> None:
     assert "  check:    v1: expected 1, got 0 (why)" in lines
     assert "            and 2 more that do not hold" in lines
     assert "            1 of 13 checks hold" in lines
-    assert whole_log(result) == "== steps ==\n1. trigger fork: done 3, failed 0\n2. lookup m: ENOENT\n"
+    assert (
+        whole_log(result)
+        == "== steps ==\n1. trigger fork: done 3, failed 0\n2. lookup m: ENOENT: no\n   libbpf: x\n"
+    )
 
 
 def test_a_failure_without_any_log() -> None:

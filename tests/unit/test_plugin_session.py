@@ -11,6 +11,7 @@ import plugin_fakes
 import pytest
 
 from harness.errors import InfrastructureError
+from harness.model import BuildFailure, Stage
 
 KERNELS = """
 kernels:
@@ -100,6 +101,44 @@ def test_cases_pass_or_fail_by_outcome_kernel_by_kernel(run: Run) -> None:
         ["run " + name.replace("5.10", kernel) for name in ALL_ON_5_10] for kernel in ("5.10", "6.1")
     )
     assert ran == ["start 5.10", *older, "close 5.10", "start 6.1", *newer, "close 6.1"]
+
+
+def add_host_program(root: Path) -> None:
+    """A program whose rows are the host's."""
+    add_program(root, "user/skel", "accept", "N14")
+    folder = root / "programs" / "user"
+    (folder / "skel.host.c.j2").write_text("int main(void) { return 0; }\n")
+    manifest = "title: t\nclaim: c\nhost: {source: skel.host.c.j2}\naxes: {what: [x], cc: [gcc, g++]}\n"
+    (folder / "skel.yaml").write_text(manifest + "expect: [{verdict: accept}]\n")
+
+
+def test_rows_of_the_host_are_items_once_and_start_no_guest(run: Run, project: Path) -> None:
+    add_host_program(project)
+    names = ["programs/user/skel[x-gcc]@host", "programs/user/skel[x-gxx]@host"]
+    assert run("--collect-only", "-q", "-k", "N14 or skel").outlines[:2] == names
+    run("-k", "skel").assert_outcomes(passed=2, deselected=8)
+    assert [event for event in events() if event.startswith("start")] == []
+    assert [(case["id"], case["outcome"]) for case in run_file()["cases"]] == [
+        (name, "as_expected") for name in names
+    ]
+    run("--kernel", "6.1").assert_outcomes(passed=5, failed=1)
+    assert [case["kernel"] for case in run_file()["cases"]] == ["6.1"] * 4 + ["host"] * 2
+
+
+def test_a_row_of_the_host_can_be_named_alone(run: Run, project: Path) -> None:
+    add_host_program(project)
+    run("programs/user/skel[x-gxx]@host").assert_outcomes(passed=1)
+    assert [case["id"] for case in run_file()["cases"]] == ["programs/user/skel[x-gxx]@host"]
+
+
+def test_a_compiler_that_is_missing_skips(run: Run, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_host_program(project)
+    none = BuildFailure(Stage.HOST_COMPILE, "g++ is not installed: apt-get install g++", no_answer=True)
+    monkeypatch.setattr("harness.pytest_plugin.guests.Workshop.build", lambda _self, _case: none)
+    result = run("programs/user/skel[x-gxx]@host", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*g++ is not installed: apt-get install g++*"])
+    assert run_file()["cases"][0]["outcome"] == "not_run"
 
 
 def test_a_failure_is_short_and_names_the_whole_log(run: Run) -> None:

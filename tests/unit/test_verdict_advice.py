@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,12 +14,12 @@ from harness.advice import Advice, Answer, Clause, NoteClaim
 from harness.catalog.manifest import read_manifest
 from harness.catalog.programs import load_programs
 from harness.errors import UserError
-from harness.model import CaseResult, Outcome, ProgramInfo, Stage, Verdict, VerdictKind
+from harness.model import CaseResult, KernelRun, Outcome, ProgramInfo, Stage, Verdict, VerdictKind
 from harness.paths import project_root
 from harness.record import runfile
 from harness.report import render
 from harness.scenario import Behaviour
-from harness.verdict.advice import Ruling, answers_so, rule, works_everywhere
+from harness.verdict.advice import Ruling, answers_so, rule, spans, works_everywhere
 from harness.verdict.causes import UNCLASSIFIED, cause_by_id
 
 OLD, NEW = (replace(kernel_run(name), version=f"{name}.0") for name in ("5.10", "7.3"))
@@ -129,12 +130,69 @@ def test_the_page_judges_and_escapes() -> None:
     info = ProgramInfo("programs/f/p", title="T", pitfall="N01", claim="c", advice=advice)
     run = replace(run_of(refused, good, kernels=(OLD,)), programs=(info,))
     page = render(run, "pitfalls")
-    assert "| [N01](#n01) | Form \\<a\\> is refused. | **confirmed** |" in " ".join(page.split(" ")).replace(
-        "  ", " "
-    )
-    assert "confirmed on 5.10: `a` rejected at load EACCES" in page
-    assert "Recommended: `b`, accepted on every kernel measured." in page
+    words = re.sub(" +", " ", page)
+    assert "| [N01](#n01) | T | Form \\<a\\> is refused. | ✓ **confirmed** |" in words
+    assert "  - as seen on 5.10: `a` rejected at load EACCES" in page
+    assert "**Recommended:** `b`, accepted on every kernel measured." in page
     assert "````c\nint a; /* ``` </td> */\n````" in page
+
+
+def judged(*cases: CaseResult, kernels: tuple[KernelRun, ...] = (OLD, NEW), **changes: object) -> str:
+    """The page of these cases, whose entry has the advice of `advised_run` with `changes`."""
+    _, advice = advised_run()
+    info = ProgramInfo("programs/f/p", pitfall="N01", advice=replace(advice, **changes))  # type: ignore[arg-type]
+    shown = [replace(each, pitfall="N01") for each in cases]
+    return render(replace(run_of(*shown, kernels=kernels), programs=(info,)), "pitfalls")
+
+
+def test_kernels_that_no_variant_tells_apart_share_a_column() -> None:
+    middle = replace(kernel_run("6.1"), version="6.1.0")
+    answers = [("5.10", REJECT), ("6.1", REJECT), ("7.3", ACCEPT)]
+    page = judged(*(case("a", *answer) for answer in answers), kernels=(OLD, middle, NEW))
+    assert re.search(r"\| variants +\| 5\.10, 6\.1 +\| 7\.3 +\|", page)
+    assert re.search(r"\| `a` +\| ✗ load EACCES \| ✓ +\|", page)
+    assert "**confirmed on 5.10, 6.1; refuted on 7.3**" in page
+
+
+def test_variants_are_named_by_their_axes_where_that_is_shorter() -> None:
+    forms = [case(form, "5.10", REJECT if form in "abcd" else ACCEPT) for form in "abcdef"]
+    page = judged(*forms, kernels=(OLD,))
+    assert re.search(r"\| `form=a,b,c,d` +\| ✗ load EACCES \|", page)
+    assert re.search(r"\| `e`, `f` +\| ✓ +\|", page)
+
+
+def test_a_form_that_works_on_some_kernels_is_named_with_them() -> None:
+    page = judged(case("b", "5.10", REJECT), case("b", "7.3", ACCEPT))
+    assert "**Recommended:** nothing works on every kernel measured; `b` does on 7.3." in page
+    assert "<th>right: <code>b</code>" in page
+    assert "no form of this entry works on every kernel measured" in judged(
+        case("b", "5.10", REJECT), case("b", "7.3", REJECT)
+    )
+
+
+def test_sources_are_shown_without_what_all_programs_have() -> None:
+    source = '// Says <a>.\n#include "vmlinux_mini.h"\n\n\nint {};\n\nchar LICENSE[] SEC("license") = "{}";\n'
+    wrong = replace(case("a", "5.10", REJECT), source=source.replace("{}", "a", 1).replace("{}", "MIT"))
+    right = replace(case("b", "5.10", ACCEPT), source=source.replace("{}", "b", 1).replace("{}", "GPL"))
+    page = judged(wrong, right, kernels=(OLD,))
+    assert "<th>wrong: <code>a</code></th>" in page
+    assert "\n\nSays \\<a\\>.\n\n```c\n" in page
+    assert '```c\nint a;\n\nchar LICENSE[] SEC("license") = "MIT";\n```' in page
+
+
+def test_only_the_cells_that_decide_are_evidence() -> None:
+    claim = NoteClaim("all are refused", (clause(Answer.REJECT),))
+    some = NoteClaim("one is refused", (clause(Answer.REJECT, some=True),))
+    cases = [case("a", "5.10", REJECT), case("b", "5.10", ACCEPT)]
+    assert [each.variant for each in rule(claim, (OLD,), cases).kernels[0].cases] == ["b"]
+    assert [each.variant for each in rule(some, (OLD,), cases).kernels[0].cases] == ["a"]
+
+
+def test_neighbouring_kernels_are_named_together() -> None:
+    every = ["5.10", "6.1", "6.12", "7.0", "7.3"]
+    assert spans(["6.1", "6.12", "7.0", "7.3"], every) == "6.1 to 7.3"
+    assert spans(["5.10", "6.1", "7.3"], every) == "5.10, 6.1, 7.3"
+    assert spans([], every) == ""
 
 
 def test_advice_survives_a_run_file(tmp_path: Path) -> None:

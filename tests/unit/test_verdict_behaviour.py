@@ -280,6 +280,17 @@ def test_a_failed_step_is_a_rejection_that_names_it() -> None:
     assert row.outcome is Outcome.AS_EXPECTED
 
 
+def test_an_expected_message_may_be_a_steps_words() -> None:
+    words = (
+        "program 'p' was not attached\n"
+        "libbpf: prog 'p': failed to create kprobe 'x+0x0' perf event: No such file or directory"
+    )
+    seen = failed_at(Stage.ATTACH, 1, "ENOENT", words)
+    expected = Expected(VerdictKind.REJECT, Stage.ATTACH, "ENOENT", "^libbpf: .* kprobe 'x")
+    assert judged(case(()), BUILT, seen, expected).outcome is Outcome.AS_EXPECTED
+    assert interpret(seen, None, SCENARIO).cause == "attach-target-missing"
+
+
 def test_steps_and_results_in_words() -> None:
     said = [step_words(step) for step in SCENARIO]
     assert said == [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.model import CaseResult
 from harness.record.runfile import read
-from harness.verdict.logparse import LineKind, btf_reason, line_kinds, parse, stats
+from harness.verdict.logparse import LineKind, btf_reason, line_kinds, listed_insn, parse, stats
 from harness.verdict.text import one_line, visible
 
 RUN = read(Path(__file__).parent / "test_data" / "sample-run.json")
@@ -126,6 +126,48 @@ def test_the_reason_is_found_behind_a_megabyte_of_log() -> None:
     assert (parsed.reason, parsed.insn) == ("R0 !read_ok", 59999)
     assert parsed.line_count == 60_003
     assert parsed.insn_line == 60_000
+
+
+def test_a_reason_behind_an_instruction_is_told_from_it() -> None:
+    """Measured on 6.1, 6.12 and 7.3: the newline of the jump is taken back, and no state follows."""
+    text = (
+        "4: (77) r0 >>= 32                     ; R0_w=scalar(umax=4294967295,var_off=(0x0; 0xffffffff))\n"
+        "5: (55) if r0 != 0x3 goto pc-4 infinite loop detected at insn 2\n"
+        "cur state: R10=fp0 fp-8=0000pppp\nold state: R10=fp0 fp-8=0000pppp\n"
+        "verification time 984 usec\nstack depth max 0\nsubprog 0 (p) main insns_self 15 insns_total 15\n"
+        "processed 15 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n"
+    )
+    parsed = parse(text)
+    assert parsed.reason == "infinite loop detected at insn 2"
+    assert (parsed.insn, parsed.insn_text) == (5, "(55) if r0 != 0x3 goto pc-4")
+    assert (parsed.reason_lines, parsed.insn_line) == ((1,), 1)
+
+
+def test_a_reason_without_a_newline_behind_it() -> None:
+    """Measured on 7.3."""
+    text = "3: (85) call bpf_tail_call#12\nexpected prog array map for tail callverification time 666 usec\n"
+    assert parse(text).reason == "expected prog array map for tail call"
+
+
+def test_the_agents_mark_in_a_cut_log_is_no_reason() -> None:
+    text = (
+        "7: (57) r0 &= 1\n"
+        "(the log was cut here; what follows is the log of the first, statistics-only attempt)\n"
+        "The sequence of 8193 jumps is too complex.\nprocessed 9 insns (limit 1000000)\n"
+    )
+    assert parse(text).reason == "The sequence of 8193 jumps is too complex."
+
+
+def test_instructions_are_quoted_without_their_state() -> None:
+    text = (
+        "1: (85) call bpf_ringbuf_reserve#131          ; R0_w=ringbuf_mem_or_null(id=2)\n"
+        "2: (b7) r0 = 0                        ; R0_w=0\n3: (95) exit\n"
+        "Unreleased reference id=2 alloc_insn=1\n"
+    )
+    parsed = parse(text)
+    assert (parsed.insn, parsed.insn_text) == (3, "(95) exit")
+    assert listed_insn(text, 1) == "(85) call bpf_ringbuf_reserve#131"
+    assert listed_insn(text, 11) == ""
 
 
 def test_a_log_cut_at_its_head_side_has_no_reason() -> None:

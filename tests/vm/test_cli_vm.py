@@ -70,6 +70,21 @@ def test_repeated_in_fresh_guests_the_answers_agree(tmp_path: Path) -> None:
     assert [(case["flaky"], case["answers"]) for case in data["cases"]] == [(False, [])]
 
 
+def test_rows_of_the_host_need_a_kernels_btf_but_no_guest(tmp_path: Path) -> None:
+    words = "shared_struct and uapi-vmlinux_h-g"
+    command = Command("bpfmatrix", "run", "--kernel", "5.10", "--out", str(tmp_path), "-k", words)
+    status, out = command.finish()
+    assert status == 0, out
+    assert "starting its guest" not in out
+    rows = {case["id"].partition("[")[2]: case for case in run_file(tmp_path)["cases"]}
+    assert {name: case["verdict"] for name, case in rows.items()} == {
+        "uapi-vmlinux_h-gcc]@host": "accept",
+        "uapi-vmlinux_h-gxx]@host": "reject",
+    }
+    assert rows["uapi-vmlinux_h-gxx]@host"]["cause"] == "host-vmlinux-h"
+    assert "vmlinux.h:" in rows["uapi-vmlinux_h-gxx]@host"]["log"]
+
+
 def test_a_foreign_object_gets_a_row_per_program(tmp_path: Path) -> None:
     source = tmp_path / "mine.bpf.c"
     source.write_text(OBJECT_SOURCE)

@@ -14,7 +14,7 @@ from harness.build.toolchain import find_compilers
 from harness.errors import InfrastructureError
 from harness.execute import KernelSession
 from harness.guest.assets import prepare
-from harness.guest.guest import start_guest
+from harness.guest.guest import Guest, start_guest
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.model import (
     BuiltObject,
@@ -262,6 +262,31 @@ def test_a_kernel_without_btf_is_the_reason_and_an_external_file_the_way_out(ker
             assert result.verdict.kind is VerdictKind.ACCEPT, result.observation
             restored = session.kernel_run.restored
     assert restored
+
+
+def hasty(monkeypatch, boots):
+    """Let the clocks of the next so many guests seem to run 15 times too fast."""
+    true, calls = Guest.clock, []
+
+    def clock(guest):
+        calls.append(guest)
+        here, there = true(guest)
+        return here, there * 15 if len(calls) <= 2 * boots else there
+
+    monkeypatch.setattr(Guest, "clock", clock)
+    return calls
+
+
+def test_a_guest_whose_clock_is_wrong_is_booted_again_and_never_saved(newest, monkeypatch):
+    calls = hasty(monkeypatch, boots=1)
+    assets = prepare(newest, kvm=False)
+    with start_guest(lambda _: assets, replace(TCG, snapshots=False)) as guest:
+        assert guest.alive()
+    assert len({id(each) for each in calls}) == 2
+    assert not calls[0].alive()
+    hasty(monkeypatch, boots=99)
+    with pytest.raises(InfrastructureError, match=r"1[0-9]\.[0-9] times as fast"):
+        start_guest(lambda _: assets, replace(TCG, snapshots=False))
 
 
 def test_fresh_guest_replaces_the_guest_before_every_case(newest, build):

@@ -27,6 +27,7 @@ enum {
 	HELLO_PAGE_SIZE,
 	HELLO_READY_US,
 	HELLO_SPLAT,
+	HELLO_NOW_US,
 };
 
 /* enum bpf_map_type of include/uapi/linux/bpf.h, in its order: the name is the enumerator's without
@@ -85,12 +86,17 @@ void probe_all(void)
 	kmsg_boot_splats(&splats, HELLO_SPLAT);
 }
 
-void probe_ready(void)
+static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	ready_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void probe_ready(void)
+{
+	ready_us = clock_us(CLOCK_BOOTTIME);
 }
 
 void probe_hello(struct fields *out, uint64_t nonce)
@@ -114,5 +120,6 @@ void probe_hello(struct fields *out, uint64_t nonce)
 	fields_number(out, HELLO_CPUS, (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
 	fields_number(out, HELLO_PAGE_SIZE, (uint64_t)sysconf(_SC_PAGESIZE));
 	fields_number(out, HELLO_READY_US, ready_us);
+	fields_number(out, HELLO_NOW_US, clock_us(CLOCK_MONOTONIC));
 	fields_append(out, &splats);
 }
