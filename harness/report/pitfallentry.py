@@ -139,7 +139,7 @@ def _why(group: Group) -> str:
     for cell in _cells(group):
         case = cell.case
         if case and case.expected and case.expected.why and not cell.bad:
-            reasons.setdefault(case.expected.why.rstrip(".") + ".", {}).setdefault(cell.text)
+            reasons.setdefault(_sentence(case.expected.why), {}).setdefault(cell.text)
     lines = [f"- {escape(', '.join(texts))}: {escape(why, 1000)}" for why, texts in reasons.items()]
     causes = {
         cell.case.verdict.cause: None
@@ -149,6 +149,10 @@ def _why(group: Group) -> str:
     for cause in map(cause_by_id, causes):
         lines.append(f"- *{escape(cause.title)}* ({code(cause.id)}): {escape(cause.explanation, 1000)}")
     return "Why:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", ".)")) else text + "."
 
 
 def _cells(group: Group) -> list[Cell]:
