@@ -34,19 +34,14 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     Cells shrink from `✗ load EACCES` over `✗ EACCES` to `✗`; when not even that fits, the kernels are
     shown in several tables. With `color` the text holds ANSI sequences.
     """
-    differences = [line for part in _parts(matrix) for line in _differences(part)]
-    words = [*differences, sentence(matrix) + "."]
+    words = [said for part in _parts(matrix) for said in _differences(part)]
+    words.append(sentence(matrix) + ".")
     return _printed(matrix, words, max(width, _NARROWEST), color=color)
 
 
 def tables(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     """Return the tables alone, as `render` has them."""
     return _printed(matrix, (), max(width, _NARROWEST), color=color)
-
-
-def _parts(matrix: Matrix) -> list[Matrix]:
-    """Return what is asked of kernels and what of the host, as far as there is any."""
-    return [part for part in (matrix, matrix.host_part) if part.groups] or [matrix]
 
 
 def _printed(matrix: Matrix, words: Sequence[str], width: int, *, color: bool) -> str:
@@ -66,6 +61,11 @@ def _printed(matrix: Matrix, words: Sequence[str], width: int, *, color: bool) -
     for said in words:
         console.print(Text(said))
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
+
+
+def _parts(matrix: Matrix) -> list[Matrix]:
+    """The kernels' rows and the host's, as far as there are any."""
+    return [part for part in (matrix, matrix.host_part) if part.groups] or [matrix]
 
 
 def _tables(matrix: Matrix, width: int) -> Iterator[Text]:

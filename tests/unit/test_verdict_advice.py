@@ -171,7 +171,7 @@ def test_a_form_that_works_on_some_kernels_is_named_with_them() -> None:
 
 
 def test_sources_are_shown_without_what_all_programs_have() -> None:
-    source = '// Says <a>.\n#include <x.h>\n\n\nint {};\n\nchar LICENSE[] SEC("license") = "{}";\n'
+    source = '// Says <a>.\n#include "vmlinux_mini.h"\n\n\nint {};\n\nchar LICENSE[] SEC("license") = "{}";\n'
     wrong = replace(case("a", "5.10", REJECT), source=source.replace("{}", "a", 1).replace("{}", "MIT"))
     right = replace(case("b", "5.10", ACCEPT), source=source.replace("{}", "b", 1).replace("{}", "GPL"))
     page = judged(wrong, right, kernels=(OLD,))
