@@ -97,11 +97,15 @@ class ErrorText:
             said.append(one_line(states[0]))
         if self.stage is Stage.BTF_LOAD:
             said.append(btf_reason(self.btf_log))
-        facts = set() if parsed.reasons else {"silent"}
-        if not self.log:
-            facts.add("no_log")
         text = "\n".join(line for line in (*said, *self.words) if line)
-        return Evidence(self.stage, self.errno, text, frozenset(facts))
+        return Evidence(self.stage, self.errno, text, self._facts(parsed))
+
+    def _facts(self, parsed: ParsedLog) -> frozenset[str]:
+        """Say whether there is no reason because the log has none, or because the log is not all here."""
+        if parsed.reasons:
+            return frozenset()
+        left_out = self.omitted_lines or (not self.log and self.errno == "EACCES")
+        return frozenset({"no_log" if left_out else "silent"})
 
 
 def read_error(text: str) -> ErrorText:

@@ -108,7 +108,7 @@ def test_lockdown_that_takes_a_helper_away_is_told_from_a_wrong_program_type() -
     """Measured on four kernels under lockdown=confidentiality: EINVAL, as of a wrong program type."""
     for words in ("unknown func bpf_probe_read#4", "program of this type cannot use helper bpf_probe_read#4"):
         found = find_cause(Evidence(Stage.LOAD, "EINVAL", words))
-        assert found.id == "kernel-read-refused"
+        assert found.id == "memory-helper-refused"
         assert "lockdown" in found.explanation
 
 
