@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from harness.model import KernelVersion, Stage
 from harness.verdict.causes import UNCLASSIFIED, Cause, Evidence, Wording, all_causes, cause_by_id
 from harness.verdict.errortext import ErrorText, read_error
-from harness.verdict.logparse import ParsedLog, listed_insn
+from harness.verdict.logparse import ParsedLog
+from harness.verdict.logplace import listed_insn
 from harness.verdict.text import one_line
 
 # Facts only a run can know; a text neither has nor excludes them.

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.verdict.logplace import BEHIND_INSN, INSN, SECTION, find_place, section_lines
 from harness.verdict.text import one_line
 
 _TAIL = 1 << 18  # characters; the reason stands at the end of every layout
@@ -34,13 +35,6 @@ _STATS = re.compile(
     r"(?: mark_read (?P<mark>\d+))?"
 )
 _TIME = re.compile(r"^verification time (\d+) usec", re.MULTILINE)
-_INSN = re.compile(r"(?P<index>\d+): (?:\([0-9a-f]{2}\) |<invalid CO-RE relocation>)")
-_SOURCE = re.compile(r";(?P<text>.*?)(?: @ (?P<at>[^@\s]+:\d+))?$")
-_AT_EXCERPT = re.compile(r"\s*>>>\s*(?P<index>\d+) \| (?P<text>.*)")
-_AT_PLACE = re.compile(r"\s*(?:\S+ @ )?(?P<at>[^\s@]+:\d+):\d+$")
-_IN_REASON = re.compile(r"\b(?:at )?insn (?P<index>\d+)\b")
-# Since 5.18 the newline of a jump is taken back to print the state behind it, and no state may follow.
-_BEHIND_INSN = re.compile(r"\) (?:if|goto)[^;\n]{0,60} (?P<text>infinite loop detected at insn \d+)\s*$")
 # 7.3 forgets the newline behind "expected prog array map for tail call".
 _STUCK = re.compile(r"(?<=[a-z])verification time \d+ usec$")
 
@@ -65,7 +59,6 @@ _NOTE = re.compile(
 # Said of the main program's argument on the way, and of a global function's argument as the reason.
 _WEAK_REASON = re.compile(r"arg#\d+ reference type\(|reg type unsupported for arg#")
 _DIAGNOSIS = re.compile(r"Verification failed: (?P<title>.*)")
-_SECTION = re.compile(r"(?P<name>Reason|At|Causal path|Suggestion):\s*$")
 
 
 class LineKind(StrEnum):
@@ -122,7 +115,7 @@ def line_kind(line: str) -> LineKind:
     """Classify one line by its shape alone; lines of 7.3's block need `line_kinds`."""
     if not line or line.isspace():
         return LineKind.BLANK
-    if _INSN.match(line):
+    if INSN.match(line):
         return LineKind.INSN
     if line.startswith(";"):
         return LineKind.SOURCE
@@ -142,14 +135,14 @@ def line_kinds(lines: Sequence[str]) -> Iterator[LineKind]:
         elif inside and last_section and _ends_block(line):
             inside = False
         if inside:
-            section = _SECTION.match(line)
+            section = SECTION.match(line)
             last_section = section["name"] == "Suggestion" if section else last_section
         yield LineKind.DIAGNOSIS if inside else line_kind(line)
 
 
 def _ends_block(line: str) -> bool:
     """Behind `Suggestion:` the block's text is indented; the next line that is not ends it."""
-    return bool(line) and not line.startswith(" ") and not _SECTION.match(line)
+    return bool(line) and not line.startswith(" ") and not SECTION.match(line)
 
 
 def parse(log: str) -> ParsedLog:
@@ -164,7 +157,7 @@ def parse(log: str) -> ParsedLog:
     insn_at = _insn_before(printed, kinds, reason_at[0] if reason_at else len(lines))
     reasons = tuple(one_line(lines[index]) for index in reason_at)
     source_at = _last(kinds, LineKind.SOURCE, before=insn_at) if insn_at is not None else None
-    place = _place(printed, (insn_at, source_at), block, reasons)
+    place = find_place(printed, (insn_at, source_at), block, reasons)
     return ParsedLog(
         reasons=reasons,
         title=one_line(_title(block)),
@@ -180,16 +173,6 @@ def parse(log: str) -> ParsedLog:
         insn_line=insn_at + skipped if insn_at is not None else None,
         source_line=source_at + skipped if source_at is not None else None,
     )
-
-
-def listed_insn(log: str, index: int) -> str:
-    """Return the disassembly of instruction `index` as the last listing of it in `log` has it, else ""."""
-    head = f"{index}: ("
-    tail = log[-_TAIL:]
-    at = tail.rfind("\n" + head)
-    if at < 0 and not tail.startswith(head):
-        return ""
-    return one_line(_disassembly(tail[at + 1 :].split("\n", 1)[0]))
 
 
 def stats(log: str) -> Stats | None:
@@ -225,7 +208,7 @@ def btf_reason(log: str) -> str:
 
 def _reason_alone(line: str) -> str:
     """Cut off what stands on a reason's line without being part of it."""
-    behind = _BEHIND_INSN.search(line)
+    behind = BEHIND_INSN.search(line)
     return behind["text"] if behind else _STUCK.sub("", line)
 
 
@@ -249,7 +232,7 @@ def _weak_reason(lines: Sequence[str]) -> list[int]:
 
 def _insn_before(printed: Sequence[str], kinds: Sequence[LineKind], end: int) -> int | None:
     """Index of the last instruction before line `end`, or of that line where a reason stands behind one."""
-    if end < len(printed) and _INSN.match(printed[end]):
+    if end < len(printed) and INSN.match(printed[end]):
         return end
     return _last(kinds, LineKind.INSN, end)
 
@@ -258,75 +241,10 @@ def _last(kinds: Sequence[LineKind], kind: LineKind, before: int) -> int | None:
     return next((index for index in range(before - 1, -1, -1) if kinds[index] is kind), None)
 
 
-@dataclass(slots=True)
-class _Place:
-    """What a log points at; filled in from the least to the most reliable part of it."""
-
-    insn: int | None = None
-    insn_text: str = ""
-    source: str = ""
-    at: str = ""
-
-
-def _place(
-    lines: Sequence[str],
-    found_at: tuple[int | None, int | None],
-    block: Sequence[str],
-    reasons: Sequence[str],
-) -> _Place:
-    """Read the place from 7.3's block, then from the full log, and where neither has one from the reason.
-
-    `found_at` are the indexes of the last instruction and of the source comment before it.
-    """
-    place = _place_in_block(block)
-    insn_at, source_at = found_at
-    if insn_at is not None and place.insn is None and (found := _INSN.match(lines[insn_at])):
-        place.insn, place.insn_text = int(found["index"]), _disassembly(lines[insn_at])
-    if source_at is not None and (comment := _SOURCE.match(lines[source_at])):
-        place.source = comment["text"].strip() or place.source
-        place.at = comment["at"] or place.at
-    if place.insn is None:
-        named = next((m for m in map(_IN_REASON.search, reasons) if m), None)
-        place.insn = int(named["index"]) if named else None
-    return place
-
-
-def _disassembly(line: str) -> str:
-    """Return the instruction of `14: (71) r4 = *(u8 *)(r1 +0)   ; R1=…`, without index, state and reason."""
-    insn = line.partition(": ")[2].partition(" ; ")[0]
-    behind = _BEHIND_INSN.search(insn)
-    return (insn[: behind.start("text")] if behind else insn).strip()
-
-
-def _place_in_block(block: Sequence[str]) -> _Place:
-    """Read the `At:` section: the marked line under "Source context" and under "Instruction context"."""
-    place, context = _Place(), ""
-    for line in _section_lines(block, "At"):
-        if line.strip() in ("Source context:", "Instruction context:"):
-            context = line.strip()
-        elif (found := _AT_PLACE.match(line)) and not context:
-            place.at = found["at"]
-        elif marked := _AT_EXCERPT.match(line):
-            if context == "Instruction context:":
-                place.insn, place.insn_text = int(marked["index"]), marked["text"].strip()
-            else:
-                place.source = marked["text"].strip()
-    return place
-
-
 def _title(block: Sequence[str]) -> str:
     found = _DIAGNOSIS.match(block[0]) if block else None
     return found["title"] if found else ""
 
 
-def _section_lines(block: Sequence[str], name: str) -> Iterator[str]:
-    inside = False
-    for line in block:
-        section = _SECTION.match(line)
-        inside = section["name"] == name if section else inside
-        if inside and not section:
-            yield line
-
-
 def _section(block: Sequence[str], name: str) -> str:
-    return one_line(" ".join(_section_lines(block, name)), 1000)
+    return one_line(" ".join(section_lines(block, name)), 1000)

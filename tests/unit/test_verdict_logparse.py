@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness.model import CaseResult
 from harness.record.runfile import read
-from harness.verdict.logparse import LineKind, btf_reason, line_kinds, listed_insn, parse, stats
+from harness.verdict.logparse import LineKind, btf_reason, line_kinds, parse, stats
+from harness.verdict.logplace import listed_insn
 from harness.verdict.text import one_line, visible
 
 RUN = read(Path(__file__).parent / "test_data" / "sample-run.json")
