@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.model import Run
-from harness.report.matrix import Group, Mark, Matrix, Row, build
+from harness.report.matrix import Cell, Group, Mark, Matrix, Row, build
 from harness.report.terminal import tables
 from harness.verdict.causes import Cause
 from harness.verdict.explain import Explanation
@@ -43,17 +43,16 @@ def rows_for(run: Run, causes: Sequence[Cause]) -> Found:
     """Pick the rows with a cell refused for one of `causes`, and beside them forms accepted everywhere."""
     matrix = build(run)
     names = {cause.id for cause in causes}
-    groups: list[Group] = []
-    left_out = 0
-    for group in matrix.groups:
-        refused = [row for row in group.rows if _refused_for(row, names)]
-        fine = [row for row in group.rows if all(cell.mark in _FINE for cell in row.cells)]
-        if refused and len(groups) < _GROUPS:
-            left_out += len(refused[_REFUSED_ROWS:])
-            groups.append(Group(group.info, (*refused[:_REFUSED_ROWS], *fine[:_FINE_ROWS])))
-        else:
-            left_out += len(refused)
-    return Found(replace(matrix, groups=tuple(groups)), left_out)
+    groups = [(group, refused) for group in matrix.groups if (refused := _refused(group, names))]
+    host = [(group, refused) for group in matrix.host if (refused := _refused(group, names))]
+    shown = replace(
+        matrix,
+        groups=tuple(_shortened(group, refused) for group, refused in groups[:_GROUPS]),
+        host=tuple(_shortened(group, refused) for group, refused in host[:_GROUPS]),
+    )
+    every = sum(len(refused) for _, refused in (*groups, *host))
+    kept = sum(min(len(refused), _REFUSED_ROWS) for _, refused in (*groups[:_GROUPS], *host[:_GROUPS]))
+    return Found(shown, every - kept)
 
 
 def render(found: Explanation, source: Source, cut: str = "", width: int = 100) -> str:
@@ -98,11 +97,17 @@ def to_json(found: Explanation, source: Source, cut: str = "") -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _refused_for(row: Row, causes: Set[str]) -> bool:
-    return any(
-        cell.case is not None and cell.mark is Mark.REJECT and cell.case.verdict.cause in causes
-        for cell in row.cells
-    )
+def _refused(group: Group, causes: Set[str]) -> list[Row]:
+    return [row for row in group.rows if any(_refused_for(cell, causes) for cell in row.cells)]
+
+
+def _refused_for(cell: Cell, causes: Set[str]) -> bool:
+    return cell.case is not None and cell.mark is Mark.REJECT and cell.case.verdict.cause in causes
+
+
+def _shortened(group: Group, refused: Sequence[Row]) -> Group:
+    fine = [row for row in group.rows if all(cell.mark in _FINE for cell in row.cells)]
+    return replace(group, rows=(*refused[:_REFUSED_ROWS], *fine[:_FINE_ROWS]))
 
 
 def _facts(found: Explanation, cut: str, width: int) -> Iterator[str]:
@@ -164,7 +169,7 @@ def _rows(found: Explanation, source: Source, width: int) -> Iterator[str]:
     else:
         rows = rows_for(source.run, (found.cause, *found.also))
         head = f"In the matrix ({source.name}, measured {one_line(source.run.start, 30)}):"
-        if rows.matrix.groups:
+        if rows.matrix.groups or rows.matrix.host:
             yield from (head, "", *tables(rows.matrix, width).rstrip("\n").split("\n"))
         else:
             yield f"{head} no row was refused for this."
@@ -202,6 +207,6 @@ def _rows_json(rows: Found | None) -> Sequence[dict[str, Any]]:
             "pitfall": group.info.pitfall,
             "cells": {cell.kernel.name: cell.text for cell in row.cells},
         }
-        for group in rows.matrix.groups
+        for group in (*rows.matrix.groups, *rows.matrix.host)
         for row in group.rows
     ]

@@ -43,6 +43,12 @@ _STAGES = (
         ),
     ),
     (
+        Stage.HOST_COMPILE,
+        re.compile(
+            r"(?:\.(?:cpp|cc|cxx|hpp)|skel\.h|/bpf/libbpf\.h):\d+:\d+: (?:fatal )?error: |^bpftool gen"
+        ),
+    ),
+    (
         Stage.COMPILE,
         re.compile(
             r"^[^\s:]{1,300}:\d+(?::\d+)?: (?:fatal )?error: |^(?:fatal )?error: |^clang", re.MULTILINE
