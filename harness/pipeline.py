@@ -268,6 +268,8 @@ class _Crew:
 
     def _serve(self, kernel: Kernel, warm: Path | None) -> None:
         cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
+        # A guest of other processors takes the place of the one that runs: few changes of it.
+        cases.sort(key=lambda planned: planned.case.variant.settings.cpus or kernel.cpus)
         self.kernels[kernel.name] = describe_kernel(kernel)
         if not cases:
             return

@@ -23,7 +23,7 @@ from harness.paths import cache_dir
 _DIGEST_HEX = 64
 _INSTALL = "bpfmatrix doctor --install, or: apt-get install gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev"
 _COMPILE = (
-    *("-std=gnu11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"),
+    *("-std=gnu11", "-O2", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-Werror"),
     # Static and at a fixed address: nothing to relocate at start, few pages to copy at each case's fork.
     *("-static", "-no-pie", "-fno-pie", "-ffunction-sections", "-fdata-sections"),
 )

@@ -27,7 +27,9 @@ from harness.guest.qmp import Monitor
 from harness.paths import cache_dir
 
 SCHEMA = 1
-_KEPT_PER_KERNEL = 2  # the newest few keys of a kernel; older ones belong to agents nobody has any more
+# The newest few keys of a kernel: guests of one processor and of two, and one to spare. Older ones belong to
+# agents nobody has any more.
+_KEPT_PER_KERNEL = 3
 
 
 @dataclass(frozen=True, slots=True)

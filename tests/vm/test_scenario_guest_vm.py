@@ -180,7 +180,8 @@ def test_a_program_that_floods_the_ring_buffer(bench):
     )
     assert told.observation.status is ObservationStatus.LOADED, told.why
     assert told.number("events", "records") == told.value("sent") == 65536 // 1008
-    assert len(told["events"].values) == 64
+    kept = told["events"]  # the first 64 records, of which a row has room for 16 KiB
+    assert sum(map(len, kept.values)) + kept.omitted == 64 * 1000
     assert told.value("refused") > 1000
 
 
