@@ -110,7 +110,8 @@ SURROUNDINGS = (
 )
 IRREVERSIBLE = ("lockdown_integrity", "lockdown_confidentiality")  # the guest stays so: it must be disposable
 ATTACH_TARGETS = (
-    *("kprobe", "kretprobe", "uprobe", "uretprobe", "uprobe_ret", "tracepoint", "raw_tp", "cgroup", "perf"),
+    *("kprobe", "kretprobe", "kprobe_session", "uprobe", "uretprobe", "uprobe_ret", "uprobe_session"),
+    *("tracepoint", "raw_tp", "cgroup", "perf"),
 )
 
 

@@ -11,6 +11,7 @@ from harness.model import HOST, CaseResult, KernelRun, Outcome, Program, Program
 from harness.paths import project_root
 from harness.report.matrix import reproduce
 from harness.scenario import Behaviour
+from harness.verdict.causes import UNCLASSIFIED
 
 _OUTCOMES = (
     (Outcome.UNEXPECTED, "unexpected"),
@@ -101,6 +102,8 @@ def _counts(cases: Sequence[CaseResult]) -> str:
     accepted = f"{kinds[VerdictKind.ACCEPT]} accepted" + (
         f" ({misbehaving} misbehaving)" if misbehaving else ""
     )
-    parts = [accepted, f"{kinds[VerdictKind.REJECT]} rejected"]
+    unknown = sum(case.verdict.cause == UNCLASSIFIED for case in cases)
+    rejected = f"{kinds[VerdictKind.REJECT]} rejected" + (f" ({unknown} unclassified)" if unknown else "")
+    parts = [accepted, rejected]
     different = [f"{outcomes[outcome]} {word}" for outcome, word in _OUTCOMES if outcomes[outcome]]
     return f"{', '.join(parts)}; {', '.join(different) or 'all as expected'}"

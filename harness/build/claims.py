@@ -20,7 +20,7 @@ from harness.build.objectcache import cache_error, write_atomic
 from harness.build.toolchain import find_objdump
 from harness.model import BuiltObject, Claim, ClaimKind
 
-_VERSION = 2  # of the text patterns are matched on, and of the file kept
+_VERSION = 3  # of the text patterns are matched on, and of the file kept
 _SHOWN = 32 << 10  # characters of listing behind the message
 _ON_BTF = frozenset({ClaimKind.BTF, ClaimKind.LACKS_BTF})
 _MUST_NOT = frozenset({ClaimKind.LACKS, ClaimKind.LACKS_BTF})

@@ -151,12 +151,14 @@ _SYMBOL = r"[A-Za-z_.][A-Za-z0-9_.$]{0,126}"
 TARGETS: Mapping[str, Target] = {
     "kprobe": Target(_SYMBOL, "SYMBOL"),
     "kretprobe": Target(_SYMBOL, "SYMBOL"),
+    "kprobe_session": Target(_SYMBOL, "SYMBOL"),
     "uprobe": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "uretprobe": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "uprobe_ret": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
+    "uprobe_session": Target(_SYMBOL, "FUNCTION", USER_FUNCTIONS),
     "tracepoint": Target(r"[A-Za-z0-9_-]{1,63}/[A-Za-z0-9_]{1,63}", "CATEGORY/NAME"),
     "raw_tp": Target(r"[A-Za-z0-9_]{1,63}", "NAME"),
-    "cgroup": Target(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}", "NAME"),
+    "cgroup": Target(_WORD, "NAME"),
     "perf": Target(r"[1-9][0-9]{3,11}", "PERIOD_NS, 1000 or more"),
 }
 

@@ -17,6 +17,7 @@ import click
 
 from harness.cli.common import COMMAND, INTERRUPTED
 from harness.cli.doctor import doctor
+from harness.cli.explain import explain
 from harness.cli.kernels import kernels
 from harness.cli.report import report
 from harness.cli.run import run
@@ -30,6 +31,7 @@ Examples:
   bpfmatrix run                                  every program on the default kernels
   bpfmatrix run --kernel 5.10 --kernel 7.3 -k ringbuf
   bpfmatrix run --programs my.bpf.o --kernel all what each kernel says to an object of yours
+  bpfmatrix explain error.txt                    what a verifier log or a loader's error means
   bpfmatrix kernels list                         what there is, what is in the cache
   bpfmatrix doctor                               what this machine lacks, and how to get it
 """
@@ -58,7 +60,7 @@ def app(context: click.Context) -> None:
     context.meta.setdefault(COMMAND, ("bpfmatrix", *sys.argv[1:]))
 
 
-for _command in (run, kernels, doctor, report, shell):
+for _command in (run, explain, kernels, doctor, report, shell):
     app.add_command(_command)
 
 

@@ -30,7 +30,8 @@ from harness.verdict.text import one_line, visible
 # The page must stay under 6 MB for 300 rows on 12 kernels. What is not a log takes about 830 bytes a cell.
 _PAGE_BUDGET = 5_700_000
 _CELL_BYTES = 830
-_STEP_MARKUP, _CHECK_MARKUP = 35, 65  # of a step and a check, beside their words
+# Of a step, a check, and the headings over them in one tab, beside their words.
+_STEP_MARKUP, _CHECK_MARKUP, _SCENARIO_MARKUP = 35, 65, 130
 _SMALLEST_BUDGET = 500_000
 _ESCAPED = 1.06  # growth of a log by escaping and marking
 _FLAGS = {Outcome.UNEXPECTED: "≠", Outcome.CHANGED: "≈", Outcome.FLAKY: "~", Outcome.NO_EXPECTATION: "?"}
@@ -66,7 +67,8 @@ class Tab:
     details: tuple[tuple[str, str], ...]
     checks: tuple[CheckResult, ...]
     steps: tuple[StepView, ...]
-    same_steps: str  # kernel whose tab holds the identical steps
+    same_checks: str  # kernel whose tab holds the identical checks
+    same_steps: str  # … and steps
     command: str
 
 
@@ -153,7 +155,7 @@ def _environment() -> Environment:
 
 
 def _row(row: Row, group: Group, anchor: str, cap: int | None) -> RowView:
-    seen = _Seen({}, {})
+    seen = _Seen({}, {}, {})
     names = _cause_names(row)
     tabs = tuple(
         _tab(cell, group, f"{anchor}k{index}", cap, seen, names) for index, cell in enumerate(row.cells)
@@ -174,6 +176,7 @@ class _Seen:
     """What earlier tabs of a row hold already, with the kernel of the tab."""
 
     logs: dict[str, str]
+    checks: dict[tuple[CheckResult, ...], str]
     steps: dict[tuple[StepView, ...], str]
 
 
@@ -184,6 +187,9 @@ def _tab(cell: Cell, group: Group, anchor: str, cap: int | None, seen: _Seen, ca
     same = seen.logs.get(log, "") if log else ""
     if log:
         seen.logs.setdefault(log, cell.kernel.name)
+    checks = case.checks if case else ()
+    same_checks = seen.checks.get(checks, "") if checks else ""
+    seen.checks.setdefault(checks, cell.kernel.name)
     steps = _steps(case) if case else ()
     same_steps = seen.steps.get(steps, "") if steps else ""
     seen.steps.setdefault(steps, cell.kernel.name)
@@ -204,7 +210,8 @@ def _tab(cell: Cell, group: Group, anchor: str, cap: int | None, seen: _Seen, ca
         build_log=plain(case.build_log, cap) if case and case.build_log else None,
         loader_log=plain(observed.loader_log, cap) if observed and observed.loader_log else None,
         details=_details(case) if case else (),
-        checks=case.checks if case else (),
+        checks=() if same_checks else checks,
+        same_checks=same_checks,
         steps=() if same_steps else steps,
         same_steps=same_steps,
         command=reproduce(case, group.info) if case else "",
@@ -275,15 +282,16 @@ def _cap(matrix: Matrix) -> int | None:
             break
         room -= size
         left -= 1
-    return max(int(room / left / _ESCAPED), 280) if left else None
+    return max(int(room / left / _ESCAPED), 300) if left else None
 
 
 def _scenario_bytes(row: Row) -> int:
-    """Return how long the checks and the steps of a row are on the page, the same steps counted once."""
+    """Return how long the checks and the steps of a row are on the page, the same ones counted once."""
     cases = [cell.case for cell in row.cells if cell.case and cell.case.scenario]
     steps = {_steps(case) for case in cases}
-    shown = sum(len(view.what) + len(view.gave) + _STEP_MARKUP for views in steps for view in views)
-    checks = [check for case in cases for check in case.checks]
+    shown = len(cases) * _SCENARIO_MARKUP
+    shown += sum(len(view.what) + len(view.gave) + _STEP_MARKUP for views in steps for view in views)
+    checks = [check for same in {case.checks for case in cases} for check in same]
     return shown + sum(len(c.value) + len(c.want) + len(c.got) + len(c.why) + _CHECK_MARKUP for c in checks)
 
 

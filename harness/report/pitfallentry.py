@@ -11,11 +11,12 @@ from harness.report.markdown import code, escape, link
 from harness.report.matrix import HOST_COLUMN, Cell, Group, Mark, Matrix, Row
 from harness.report.pitfallforms import forms
 from harness.report.variantset import Axes, phrases
+from harness.scenario import Behaviour
 from harness.verdict.advice import ClaimRuling, KernelRuling, Ruling, spans
 from harness.verdict.causes import cause_by_id
 
-_LISTED = 3  # variants named one by one; more are named by their axes
 _SHOWN_VARIANTS = 8  # of a list nothing shortens
+_PLURAL = {each.value: each.value.removesuffix("s") for each in Behaviour}  # they behave
 ICONS: Mapping[Ruling | None, str] = {
     Ruling.CONFIRMED: "✓",
     Ruling.REFUTED: "✗",
@@ -66,7 +67,8 @@ def _evidence(ruling: KernelRuling, group: Group) -> str:
         alike.setdefault(_answer(case), []).append(case)
     every = [row.sample.axes for row in group.rows if row.sample]
     return "; ".join(
-        f"{_names([case.variant for case in cases], [case.axes for case in cases], every, ' and ')} {answer}"
+        f"{_names([case.variant for case in cases], [case.axes for case in cases], every, ' and ')} "
+        f"{answer if len(cases) == 1 else _PLURAL.get(answer, answer)}"
         for answer, cases in alike.items()
     )
 
@@ -119,13 +121,12 @@ def _axes(row: Row) -> Axes:
 
 
 def _names(names: Sequence[str], chosen: Sequence[Axes], every: Sequence[Axes], between: str) -> str:
-    """Name variants: a few one by one, more by the values of their axes where that is shorter."""
-    if len(names) > _LISTED:
-        found = phrases(chosen, every)
-        if found == ("all",):
-            return "all"
-        if found and len(found) < len(names):
-            return between.join(map(code, found))
+    """Name variants by the values of their axes where that is shorter than one by one."""
+    found = phrases(chosen, every) if len(names) > 1 else ()
+    if found == ("all",):
+        return "all"
+    if found and len(", ".join(found)) < len(", ".join(names)):
+        return between.join(map(code, found))
     shown = ", ".join(code(name) for name in names[:_SHOWN_VARIANTS])
     more = len(names) - _SHOWN_VARIANTS
     return shown + (f" and {more} more" if more > 0 else "")
@@ -136,7 +137,7 @@ def _why(group: Group) -> str:
     for cell in _cells(group):
         case = cell.case
         if case and case.expected and case.expected.why and not cell.bad:
-            reasons.setdefault(case.expected.why.rstrip(".") + ".", {}).setdefault(cell.text)
+            reasons.setdefault(_sentence(case.expected.why), {}).setdefault(cell.text)
     lines = [f"- {escape(', '.join(texts))}: {escape(why, 1000)}" for why, texts in reasons.items()]
     causes = {
         cell.case.verdict.cause: None
@@ -146,6 +147,10 @@ def _why(group: Group) -> str:
     for cause in map(cause_by_id, causes):
         lines.append(f"- *{escape(cause.title)}* ({code(cause.id)}): {escape(cause.explanation, 1000)}")
     return "Why:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", ".)")) else text + "."
 
 
 def _cells(group: Group) -> list[Cell]:

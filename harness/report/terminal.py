@@ -34,7 +34,18 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
     Cells shrink from `✗ load EACCES` over `✗ EACCES` to `✗`; when not even that fits, the kernels are
     shown in several tables. With `color` the text holds ANSI sequences.
     """
-    width = max(width, _NARROWEST)
+    words = [said for part in _parts(matrix) for said in _differences(part)]
+    words.append(sentence(matrix) + ".")
+    return _printed(matrix, words, max(width, _NARROWEST), color=color)
+
+
+def tables(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
+    """Return the tables alone, as `render` has them."""
+    return _printed(matrix, (), max(width, _NARROWEST), color=color)
+
+
+def _printed(matrix: Matrix, words: Sequence[str], width: int, *, color: bool) -> str:
+    """Return the tables, whose lines are cut at the width, and then `words`, which are wrapped."""
     out = io.StringIO()
     console = Console(
         file=out,
@@ -44,15 +55,17 @@ def render(matrix: Matrix, width: int = 100, *, color: bool = False) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    parts = [part for part in (matrix, matrix.host_part) if part.groups] or [matrix]
-    for part in parts:
+    for part in _parts(matrix):
         for line in _tables(part, width):
             console.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
-    for part in parts:
-        for difference in _differences(part):
-            console.print(Text(difference))
-    console.print(Text(sentence(matrix) + "."))
+    for said in words:
+        console.print(Text(said))
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
+
+
+def _parts(matrix: Matrix) -> list[Matrix]:
+    """The kernels' rows and the host's, as far as there are any."""
+    return [part for part in (matrix, matrix.host_part) if part.groups] or [matrix]
 
 
 def _tables(matrix: Matrix, width: int) -> Iterator[Text]:

@@ -35,6 +35,7 @@ _FACT_OF_ENV = {
     "lockdown_integrity": "locked_down",
     "lockdown_confidentiality": "locked_down",
 }
+_MAPS_OF_A_PROGRAM = 64  # MAX_USED_MAPS, include/linux/bpf_verifier.h
 _DIRECTORY = re.compile(r"[^\s:]*/")
 
 
@@ -55,6 +56,8 @@ def of_observation(
     facts = _map_facts(failed_map(observation)) if observation.stage is Stage.MAP_CREATE else set()
     if parsed is None or not parsed.reasons:
         facts.add("silent")
+    if len(observation.maps) > _MAPS_OF_A_PROGRAM:
+        facts.add("many_maps")
     facts |= _surrounding_facts(settings, scenario)
     if observation.stage in _STEP_STAGES:
         reasons.append(_step_said(observation, scenario))

@@ -39,7 +39,8 @@ def take_apart(lines: Iterable[str]) -> LoaderLog:
                 words.clear()
             pasted = None
         elif pasted is not None:
-            pasted.append(line)
+            if line.strip() != "libbpf:":  # printed on a line of its own before the log, by older versions
+                pasted.append(line)
         else:
             words.append(line)
     return LoaderLog(tuple(words), tuple(logs.get(False, ())), tuple(logs.get(True, ())))

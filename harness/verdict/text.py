@@ -1,6 +1,7 @@
 """Text from outside made harmless: logs carry whatever a kernel, a compiler or an object's author wrote.
 
-`one_line` is for messages, cells and terminals; `visible` keeps a log whole and shows what was hidden in it.
+`one_line` is for messages, cells and terminals; `visible` keeps a log whole and shows what was hidden in it;
+`stripped` is for what is going to be read, not shown.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ def one_line(text: str, limit: int = 200) -> str:
     clean = _BLANK.sub(" ", _HIDDEN.sub(" ", _ANSI.sub("", head))).strip()
     cut = len(clean) > limit or len(text) > len(head)
     return clean[: limit - 1].rstrip() + "…" if cut else clean
+
+
+def stripped(text: str) -> str:
+    """`text` without escape sequences and control characters; line breaks of any kind become newlines."""
+    return _HIDDEN.sub("", _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def visible(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from urllib.parse import unquote
 import click
 import pytest
 
-from harness.cli.app import app
+from harness.cli.app import app, main
 from harness.record.runfile import read
 from harness.report import render
 
@@ -136,12 +138,10 @@ def test_the_readme_quotes_the_matrix_to_the_letter() -> None:
     shown = subprocess.run(
         ["git", "show", "HEAD:reports/matrix.md"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    matrix = set(shown.stdout.splitlines())
+    program = runpy.run_path(str(ROOT / "scripts" / "fill_readme.py"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    excerpt = readme.partition("<!-- begin: from reports/matrix.md -->")[2].partition("<!-- end -->")[0]
-    rows = [line for line in excerpt.splitlines() if line.startswith("|")]
-    assert len(rows) > 20
-    assert [row for row in rows if row not in matrix] == []
+    assert readme.count("<!-- matrix: ") == readme.count("<!-- end -->") >= 5
+    assert program["filled"](readme, shown.stdout) == readme, "python3 scripts/fill_readme.py"
 
 
 def test_the_page_of_pitfalls_is_made_of_the_reported_run(tmp_path: Path) -> None:
@@ -153,3 +153,35 @@ def test_the_page_of_pitfalls_is_made_of_the_reported_run(tmp_path: Path) -> Non
     assert made == (ROOT / "docs" / "pitfalls.md").read_text(encoding="utf-8"), (
         "make it again: bpfmatrix report reports/run.json --format pitfalls -o docs/pitfalls.md"
     )
+
+
+def explained() -> list[object]:
+    """The examples of docs/explain.md: what is echoed, the options, and what the document says it prints."""
+    text = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+    found = []
+    for block in _BLOCK.finditer(text):
+        command, _, printed = block[1].partition("\n")
+        if command.startswith("$ echo "):
+            words = shlex.split(command.removeprefix("$ "))
+            pipe = words.index("|")
+            found.append(pytest.param(" ".join(words[1:pipe]), words[pipe + 2 :], printed, id=words[1][:40]))
+    return found
+
+
+@pytest.mark.parametrize(("text", "arguments", "printed"), explained())
+def test_explanations_are_quoted_to_the_letter(
+    text: str,
+    arguments: list[str],
+    printed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As far as the matrix plays no part, which another run changes."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode() + b"\n")))
+    assert main(arguments) == 0
+    out = capsys.readouterr().out.partition("In the matrix")[0].rstrip()
+    assert printed.partition("In the matrix")[0].rstrip() == out
+
+
+def test_there_are_examples_of_explanations() -> None:
+    assert len(explained()) >= 3

@@ -6,6 +6,7 @@ import pytest
 
 from harness.build import claims
 from harness.build.builder import Builder
+from harness.build.disassembly import normal
 from harness.build.toolchain import find_compilers, find_objdump, installed
 from harness.catalog.programs import load_programs
 from harness.errors import UserError
@@ -208,3 +209,9 @@ def test_no_objdump_is_the_persons_to_install(compiler: Compiler, monkeypatch: p
 
 def test_the_disassembler_of_the_compiler_comes_first(compiler: Compiler) -> None:
     assert find_objdump(compiler).parent == compiler.path.resolve().parent
+
+
+def test_a_comparison_is_no_label() -> None:
+    head = "Disassembly of section x:\n\n0000000000000000 <f>:\n"
+    listing = head + "       0:\tif r1 < 0x28 goto -0x1 <f>\n       1:\tcall 0x7 <f+0x8>\n"
+    assert normal(listing)["f"] == "f:\n0: if r1 < 40 goto -1\n1: call 7 ; f\n"

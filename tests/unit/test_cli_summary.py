@@ -5,8 +5,9 @@ from __future__ import annotations
 from plugin_support import kernel_run, rejected, row, run_of
 
 from harness.cli.common import INTERRUPTED, exit_status
-from harness.model import Outcome, Verdict, VerdictKind
+from harness.model import Outcome, Stage, Verdict, VerdictKind
 from harness.summary import next_command, summary
+from harness.verdict.causes import UNCLASSIFIED
 
 NOT_RUN = row(variant="2", outcome=Outcome.NOT_RUN, verdict=Verdict(VerdictKind.NONE), reason="no guest")
 MISSING = kernel_run("5.4", release="", problem="cannot be had: offline", boot_seconds=None)
@@ -18,6 +19,13 @@ def test_counts_per_kernel_and_over_all() -> None:
     assert lines[0] == "5.4   not run: no cases"
     assert lines[1] == "5.10  restored in 1.0 s (tcg): 1 accepted, 1 rejected; 1 unexpected, 1 not run"
     assert lines[2].startswith("3 cases on 2 kernels: 1 accepted, 1 rejected; 1 unexpected, 1 not run")
+
+
+def test_rejections_no_rule_knows_are_counted() -> None:
+    unknown = Verdict(VerdictKind.REJECT, Stage.LOAD, "EXDEV", UNCLASSIFIED, "the moon is full")
+    lines = list(summary(run_of(row(), rejected(variant="2"), rejected(variant="3", verdict=unknown))))
+    assert lines[0].endswith(": 1 accepted, 2 rejected (1 unclassified); 2 unexpected")
+    assert "2 rejected (1 unclassified)" in lines[-1]
 
 
 def test_says_that_a_run_was_interrupted() -> None:

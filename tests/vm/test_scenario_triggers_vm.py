@@ -258,6 +258,46 @@ def test_a_uretprobe_kills_what_returns_on_another_thread(bench):
     assert told.value("lost") == 0
 
 
+SESSIONS = """
+u64 kernel_calls, user_calls;
+SEC("kprobe.session/x") int on_kernel(void *ctx) { kernel_calls++; return 0; }
+SEC("uprobe.session") int on_user(void *ctx) { user_calls++; return 0; }
+"""
+
+
+def test_a_session_probe_runs_at_entry_and_at_return(bench, old):
+    """Since 6.10 (kernel functions) and 6.13 (user functions); an older kernel refuses the link."""
+    told = bench.run(
+        SESSIONS,
+        step(StepOp.ATTACH, "on_kernel", args=("kprobe_session:__x64_sys_getppid",), may_fail=True),
+        step(StepOp.ATTACH, "on_user", args=("uprobe_session:bpfmatrix_plain",), may_fail=True),
+        step(StepOp.TRIGGER, "getppid", count=3),
+        step(StepOp.TRIGGER, "user_function", args=("4",)),
+        step(StepOp.READ, "kernel_calls"),
+        step(StepOp.READ, "user_calls"),
+        program="on_kernel",
+    )
+    assert told.observation.status is ObservationStatus.LOADED, told.why
+    assert [told[name].errno for name in ("on_kernel", "on_user")] == ["EINVAL" if old else None] * 2
+    assert told.value("kernel_calls") == (0 if old else 6)
+    assert told.value("user_calls") == (0 if old else 8)
+
+
+def test_a_session_ends_when_it_is_detached(bench, old):
+    if old:
+        pytest.skip("the kernel has no session probes")
+    told = bench.run(
+        SESSIONS,
+        step(StepOp.ATTACH, "on_user", args=("uprobe_session:bpfmatrix_plain",)),
+        step(StepOp.DETACH, "on_user"),
+        step(StepOp.TRIGGER, "user_function", args=("4",)),
+        step(StepOp.READ, "user_calls"),
+        program="on_user",
+    )
+    assert told.observation.status is ObservationStatus.LOADED, told.why
+    assert told.value("user_calls") == 0
+
+
 TORN = """
 struct value { struct bpf_spin_lock lock; u32 pad; u64 words[64]; };
 struct {

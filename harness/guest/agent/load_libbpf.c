@@ -10,6 +10,7 @@
 
 #include "fixups.h"
 #include "report.h"
+#include "sessions.h"
 
 #define MAX_DECLARED 512
 
@@ -82,7 +83,9 @@ struct bpf_object *libbpf_open(struct load_job *job)
 		return NULL;
 	}
 	object = bpf_object__open_mem(data, size, &opts);
-	if (!object)
+	if (object)
+		sessions_prepare(job, object);
+	else
 		load_failed(job, STAGE_OPEN, errno);
 	return object;
 }

@@ -25,7 +25,8 @@ struct borrowed {
 
 struct attachment {
 	char name[STEP_NAME_MAX];
-	struct bpf_link *link;
+	struct bpf_link *link; /* NULL: it is `fd` */
+	int fd;
 };
 
 struct drain;

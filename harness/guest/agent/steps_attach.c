@@ -11,28 +11,46 @@
 
 #include "cgroups.h"
 #include "scenario.h"
+#include "sessions.h"
 #include "user_functions.h"
 
 #define AGENT_FILE "/init"
 #define EVERY_PROCESS (-1)
 
-/* Keep a link for the scenario's life. NULL: libbpf said no, errno tells. */
-static void keep(struct scenario *s, const char *name, struct bpf_link *link, struct step_result *result)
+static void end_link(const struct attachment *attachment)
 {
-	struct attachment *attachment = &s->attachments[s->attachment_count];
+	if (attachment->link)
+		bpf_link__destroy(attachment->link);
+	else
+		close(attachment->fd);
+}
 
-	if (!link) {
+/* Keep a link for the scenario's life. */
+static void keep_either(struct scenario *s, const char *name, struct attachment made, struct step_result *result)
+{
+	if (!made.link && made.fd < 0) {
 		result_fail(result, errno, "program '%s' was not attached: %s", name, strerror(errno));
 		return;
 	}
 	if (s->attachment_count == ATTACHMENTS_MAX) {
-		bpf_link__destroy(link);
+		end_link(&made);
 		result_fail(result, ENOSPC, "a scenario has at most %d attachments", ATTACHMENTS_MAX);
 		return;
 	}
-	snprintf(attachment->name, sizeof(attachment->name), "%s", name);
-	attachment->link = link;
-	s->attachment_count++;
+	snprintf(made.name, sizeof(made.name), "%s", name);
+	s->attachments[s->attachment_count++] = made;
+}
+
+/* NULL: libbpf said no, errno tells. */
+static void keep(struct scenario *s, const char *name, struct bpf_link *link, struct step_result *result)
+{
+	keep_either(s, name, (struct attachment){.link = link, .fd = -1}, result);
+}
+
+/* Negative: the kernel said no, errno tells. */
+static void keep_fd(struct scenario *s, const char *name, int fd, struct step_result *result)
+{
+	keep_either(s, name, (struct attachment){.fd = fd}, result);
 }
 
 struct target {
@@ -53,18 +71,26 @@ static void attach_kretprobe(const struct target *t)
 	keep(t->s, t->name, bpf_program__attach_kprobe(t->program, true, t->where), t->result);
 }
 
-static void at_user_function(const struct target *t, bool on_return, bool at_ret)
+static const struct user_function *user_function(const struct target *t)
 {
 	const struct user_function *function = user_function_find(t->where);
-	const void *address;
 	size_t i;
 
-	if (!function) {
-		result_fail(t->result, ENOENT, "the agent has no function '%s' to probe; it has:", t->where);
-		for (i = 0; user_function_at(i); i++)
-			result_say(t->result, " %s", user_function_at(i)->name);
+	if (function)
+		return function;
+	result_fail(t->result, ENOENT, "the agent has no function '%s' to probe; it has:", t->where);
+	for (i = 0; user_function_at(i); i++)
+		result_say(t->result, " %s", user_function_at(i)->name);
+	return NULL;
+}
+
+static void at_user_function(const struct target *t, bool on_return, bool at_ret)
+{
+	const struct user_function *function = user_function(t);
+	const void *address;
+
+	if (!function)
 		return;
-	}
 	address = at_ret ? function->ret : function->entry;
 	keep(t->s, t->name,
 	     bpf_program__attach_uprobe(t->program, on_return, EVERY_PROCESS, AGENT_FILE, user_function_offset(address)),
@@ -74,6 +100,20 @@ static void at_user_function(const struct target *t, bool on_return, bool at_ret
 static void attach_uprobe(const struct target *t) { at_user_function(t, false, false); }
 static void attach_uretprobe(const struct target *t) { at_user_function(t, true, false); }
 static void attach_uprobe_ret(const struct target *t) { at_user_function(t, false, true); }
+
+static void attach_kprobe_session(const struct target *t)
+{
+	keep_fd(t->s, t->name, session_on_kernel(t->program, t->where), t->result);
+}
+
+static void attach_uprobe_session(const struct target *t)
+{
+	const struct user_function *function = user_function(t);
+
+	if (function)
+		keep_fd(t->s, t->name, session_on_file(t->program, AGENT_FILE, user_function_offset(function->entry)),
+			t->result);
+}
 
 static void attach_tracepoint(const struct target *t)
 {
@@ -144,6 +184,7 @@ static const struct {
 	{"kprobe", attach_kprobe},         {"kretprobe", attach_kretprobe},   {"uprobe", attach_uprobe},
 	{"uretprobe", attach_uretprobe},   {"uprobe_ret", attach_uprobe_ret}, {"tracepoint", attach_tracepoint},
 	{"raw_tp", attach_raw_tp},         {"cgroup", attach_cgroup},         {"perf", attach_perf},
+	{"kprobe_session", attach_kprobe_session}, {"uprobe_session", attach_uprobe_session},
 };
 
 #define TARGET_COUNT (sizeof(TARGETS) / sizeof(TARGETS[0]))
@@ -184,7 +225,7 @@ void step_detach(struct scenario *s, const struct step *step, struct step_result
 
 	for (i = 0; i < before; i++) {
 		if (strcmp(s->attachments[i].name, step->name) == 0)
-			bpf_link__destroy(s->attachments[i].link);
+			end_link(&s->attachments[i]);
 		else
 			s->attachments[kept++] = s->attachments[i];
 	}
