@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.build.claims import lacking
 from harness.build.clang import Includes, compile_source, flags
-from harness.build.host import HostJob, compile_on_host, find_host_compiler, install_hint
+from harness.build.host import HostJob, answer_of, find_host_compiler, install_hint
 from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
 from harness.build.render import Renderer, RenderError
@@ -181,7 +181,7 @@ class Builder:
             why = _NO_BTF if compiler else f"{wanted} is not installed: {install_hint(wanted)}"
             return BuildFailure(Stage.HOST_COMPILE, why, source, built.compiler, no_answer=True)
         job = HostJob(text, name, built.path if host.skeleton else None, header)
-        words = compile_on_host(job, compiler)
+        words = answer_of(job, compiler, self._root / "objects")
         if words is None:
             return replace(built, source=source)
         return BuildFailure(Stage.HOST_COMPILE, words, source, built.compiler)

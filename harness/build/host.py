@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.build.clang import bounded_text, run_bounded
+from harness.build.hostcache import keep, key_of, recall
 from harness.build.toolchain import installed
 from harness.build.vmlinux import bpftool
 from harness.model import HOST_COMPILERS
@@ -72,6 +73,25 @@ def install_hint(name: str) -> str:
     return f"`bpfmatrix doctor --install`, or: apt-get install {_PACKAGES[name]}"
 
 
+def answer_of(job: HostJob, compiler: HostCompiler, folder: Path) -> str | None:
+    """Return what `compile_on_host` does, from `folder` where it was asked before."""
+    path = compiler.path.stat()
+    parts = (job.source, job.name, compiler.name, compiler.version, str(path.st_mtime_ns), bpftool()[1])
+    files = [job.object] if job.object else []
+    files += [job.vmlinux / "vmlinux.h"] if job.vmlinux else []
+    key = key_of((*parts, *_options(compiler)), files)
+    kept, words = recall(folder, key)
+    if not kept:
+        words = compile_on_host(job, compiler)
+        keep(folder, key, words)
+    return words
+
+
+def _options(compiler: HostCompiler) -> tuple[str, ...]:
+    dialect = _CXX if compiler.cxx else _C
+    return (*dialect, "-Wall", "-O2", "-I.", *(_CLANG if compiler.name.startswith("clang") else _GCC))
+
+
 def compile_on_host(job: HostJob, compiler: HostCompiler) -> str | None:
     """Compile; return the words of the tool that refused, None when none did.
 
@@ -83,8 +103,7 @@ def compile_on_host(job: HostJob, compiler: HostCompiler) -> str | None:
             return refused
         name = job.name.removesuffix(".c") + (".cpp" if compiler.cxx else ".c")
         (work / name).write_text(job.source)
-        command = [str(compiler.path), *(_CXX if compiler.cxx else _C), "-Wall", "-O2", "-I."]
-        command += _CLANG if compiler.name.startswith("clang") else _GCC
+        command = [str(compiler.path), *_options(compiler)]
         command += ["-I", str(job.vmlinux)] if job.vmlinux else []
         trouble = run_bounded([*command, "-c", "-o", "object.o", name], work)
         if trouble is None:

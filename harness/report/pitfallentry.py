@@ -15,7 +15,6 @@ from harness.scenario import Behaviour
 from harness.verdict.advice import ClaimRuling, KernelRuling, Ruling, spans
 from harness.verdict.causes import cause_by_id
 
-_LISTED = 3  # variants named one by one; more are named by their axes
 _SHOWN_VARIANTS = 8  # of a list nothing shortens
 _PLURAL = {each.value: each.value.removesuffix("s") for each in Behaviour}  # they behave
 ICONS: Mapping[Ruling | None, str] = {
@@ -122,13 +121,12 @@ def _axes(row: Row) -> Axes:
 
 
 def _names(names: Sequence[str], chosen: Sequence[Axes], every: Sequence[Axes], between: str) -> str:
-    """Name variants: a few one by one, more by the values of their axes where that is shorter."""
-    if len(names) > _LISTED:
-        found = phrases(chosen, every)
-        if found == ("all",):
-            return "all"
-        if found and len(found) < len(names):
-            return between.join(map(code, found))
+    """Name variants by the values of their axes where that is shorter than one by one."""
+    found = phrases(chosen, every) if len(names) > 1 else ()
+    if found == ("all",):
+        return "all"
+    if found and len(", ".join(found)) < len(", ".join(names)):
+        return between.join(map(code, found))
     shown = ", ".join(code(name) for name in names[:_SHOWN_VARIANTS])
     more = len(names) - _SHOWN_VARIANTS
     return shown + (f" and {more} more" if more > 0 else "")

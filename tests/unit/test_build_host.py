@@ -6,7 +6,7 @@ import pytest
 from plugin_support import run_of
 
 from harness.build import builder as builder_module
-from harness.build import host
+from harness.build import host, hostcache
 from harness.build.builder import Builder, Result
 from harness.build.host import find_host_compiler, host_tools
 from harness.build.toolchain import find_compilers
@@ -182,3 +182,33 @@ def test_an_accepted_object_is_the_bpf_one(tmp_path: Path) -> None:
     result = build(tmp_path, load(tmp_path), "types-clangxx")
     assert isinstance(result, BuiltObject)
     assert result.programs == ("count",)
+
+
+def test_an_answer_is_kept_until_a_text_or_a_package_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    packages = tmp_path / "status"
+    packages.write_text("one")
+    monkeypatch.setattr(hostcache, "_PACKAGES", packages)
+    monkeypatch.setattr(host, "compile_on_host", lambda job, _compiler: asked.append(job.source) or "no")
+    gcc = host.HostCompiler("gcc", Path("/bin/true"), "1")
+    folder = tmp_path / "objects"
+    for source in ("int a;", "int a;", "int b;"):
+        assert host.answer_of(host.HostJob(source, "a.c"), gcc, folder) == "no"
+    assert asked == ["int a;", "int b;"]
+    packages.write_text("two packages")
+    host.answer_of(host.HostJob("int a;", "a.c"), gcc, folder)
+    assert asked == ["int a;", "int b;", "int a;"]
+    packages.unlink()
+    for _ in range(2):
+        host.answer_of(host.HostJob("int a;", "a.c"), gcc, folder)
+    assert len(asked) == 5, "nothing is kept where nothing tells that the system changed"
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{", '{"words": 3}', "{}"])
+def test_a_damaged_answer_is_asked_for_again(tmp_path: Path, kept: str) -> None:
+    hostcache.keep(tmp_path, "k", None)
+    assert hostcache.recall(tmp_path, "k") == (True, None)
+    (tmp_path / "host-k.json").write_text(kept)
+    assert hostcache.recall(tmp_path, "k")[0] is False

@@ -155,10 +155,24 @@ def test_kernels_that_no_variant_tells_apart_share_a_column() -> None:
 
 
 def test_variants_are_named_by_their_axes_where_that_is_shorter() -> None:
-    forms = [case(form, "5.10", REJECT if form in "abcd" else ACCEPT) for form in "abcdef"]
-    page = judged(*forms, kernels=(OLD,))
-    assert re.search(r"\| `form=a,b,c,d` +\| ✗ load EACCES \|", page)
-    assert re.search(r"\| `e`, `f` +\| ✓ +\|", page)
+    cases = [
+        replace(
+            case(f"{form}-{size}", "5.10", ACCEPT if form == "stack" else REJECT),
+            axes=MappingProxyType({"form": form, "size": size}),
+        )
+        for form in ("a", "stack", "global")
+        for size in (16, 1024)
+    ]
+    page = judged(*cases, kernels=(OLD,))
+    assert re.search(r"\| `form=a,global` +\| ✗ load EACCES \|", page)
+    assert re.search(r"\| `form=stack` +\| ✓ +\|", page)
+    page = judged(*cases[:3], kernels=(OLD,))
+    assert re.search(r"\| `form=a` +\| ✗ load EACCES \|", page)
+    assert re.search(r"\| `stack-16` +\| ✓ +\|", page)
+    page = judged(
+        case("a", "5.10", REJECT), case("b", "5.10", ACCEPT), case("c", "5.10", ACCEPT), kernels=(OLD,)
+    )
+    assert re.search(r"\| `b`, `c` +\| ✓ +\|", page)
 
 
 def test_a_form_that_works_on_some_kernels_is_named_with_them() -> None:
