@@ -303,6 +303,7 @@ def test_explain_survives_any_text(text: str) -> None:
     check(explain(text))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_explain_survives_any_bytes(raw: bytes) -> None:
     check(explain(raw.decode("utf-8", "replace")))
