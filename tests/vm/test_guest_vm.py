@@ -133,7 +133,7 @@ def test_capabilities_and_memlock_are_the_cases_own(session, newest, build):
 def test_memlock_limits_a_map_before_5_11(kernel, build):
     old = kernel("5.10")
     with KernelSession(old, TCG, warm_object()) as session:
-        # Far more than the limit: the page of libbpf's own trial program may or may not be given back by then.
+        # Far more than the limit: libbpf's trial program may or may not have given its page back by then.
         large = build(REJECTED.replace("max_entries, 8", "max_entries, 100000"))
         small = session.run(case(old, LoadSettings(memlock=65536)), large)
         assert (small.verdict.stage, small.verdict.errno) == (Stage.MAP_CREATE, "EPERM")
