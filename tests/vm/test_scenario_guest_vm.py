@@ -133,6 +133,10 @@ def test_nothing_is_left_behind(bench):
         program="a",
     )
     assert in_fork.observation.errno == "ETIMEDOUT", in_fork.why
+    orphan = bench.run(
+        PLAIN, step(StepOp.TRIGGER, "move_context", args=("100000",), time_limit_s=0.3)
+    )  # its contexts run in a process of their own, which outlives the case's
+    assert orphan.observation.errno == "ETIMEDOUT", orphan.why
     making = bench.run(PLAIN, step(StepOp.TRIGGER, "mkdirat", count=10_000_000, time_limit_s=0.3))
     assert making.observation.errno == "ETIMEDOUT", making.why
     assert counted_until(bench, before) == before
