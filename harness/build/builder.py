@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,12 +109,13 @@ class Builder:
     ) -> list[Result]:
         """Build many in parallel; results in the order of `requests`.
 
-        `progress(done, total)` is called in the calling thread. The first error ends it, as `build`'s.
+        `progress(done, total)` is called in the calling thread. The first error in the order
+        of `requests` ends it, as `build`'s.
         """
         with ThreadPoolExecutor(workers, thread_name_prefix="build") as pool:
             futures = [pool.submit(self.build, r.program, r.variant, r.compiler) for r in requests]
             try:
-                for done, future in enumerate(as_completed(futures), start=1):
+                for done, future in enumerate(futures, start=1):  # in order: the same error every time
                     future.result()
                     if progress is not None:
                         progress(done, len(futures))
