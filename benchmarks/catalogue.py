@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,21 +16,23 @@ from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.model import Case, CaseResult, Kernel
 from harness.paths import project_root
-from harness.pipeline import RunOptions, Silent, run
+from harness.pipeline import RunOptions, Silent, guests_beside, run
 from harness.report import write_all
+
+JOBS = os.cpu_count() or 1  # as `bpfmatrix run` does
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """One run of the catalogue on one kernel; seconds.
 
-    `total`: building from the cache, restoring, running, judging and writing the three reports. `guest`: of
-    that, what kernel and programs took: the time in `bpf()`, and of a case with a scenario all of its time in
-    the guest, as its steps run programs. `slow`: what the variants that exhaust a limit on purpose take, in a
-    run of their own.
+    `total`: building from the cache, restoring, running, judging and writing the three reports. `guest`: what
+    the cases took inside the guests: kernel, program, and libbpf's part of loading it. `slow`: what the
+    variants that exhaust a limit on purpose take, in a run of their own.
     """
 
     kernel: str
+    guests: int  # at the same time
     cases: int
     scenarios: int
     total: float
@@ -39,8 +42,8 @@ class Catalogue:
 
     @property
     def outside(self) -> float:
-        """Seconds spent neither in the kernel nor in a program."""
-        return self.total - self.guest
+        """Seconds in which no guest was busy with a case, taking the guests to be busy at the same time."""
+        return self.total - self.guest / self.guests
 
 
 def measure_catalogue(spec: KernelSpec) -> Catalogue:
@@ -50,19 +53,15 @@ def measure_catalogue(spec: KernelSpec) -> Catalogue:
     total, results = _timed(kernel, lambda case: not case.variant.slow)
     slow, slow_results = _timed(kernel, lambda case: case.variant.slow)
     scenarios = sum(bool(result.scenario) for result in results)
+    guests = 1 + guests_beside(JOBS, 1, len(results))
     return Catalogue(
-        spec.name, len(results), scenarios, total, guest_seconds(results), len(slow_results), slow
+        spec.name, guests, len(results), scenarios, total, guest_seconds(results), len(slow_results), slow
     )
 
 
 def guest_seconds(results: Sequence[CaseResult]) -> float:
-    """Return the seconds kernel and programs took."""
-    micros = 0
-    for result in results:
-        seen = result.observation
-        if seen is not None:
-            micros += (seen.guest_us if result.scenario else seen.bpf_time_us) or 0
-    return micros / 1e6
+    """Return the seconds the cases took inside their guests."""
+    return sum((result.observation.guest_us or 0) / 1e6 for result in results if result.observation)
 
 
 def _timed(kernel: Kernel, keep: Callable[[Case], bool]) -> tuple[float, tuple[CaseResult, ...]]:
@@ -73,6 +72,7 @@ def _timed(kernel: Kernel, keep: Callable[[Case], bool]) -> tuple[float, tuple[C
         find_compilers(()),
         keep=keep,
         guest=GuestOptions(accel=AccelChoice.TCG),
+        jobs=JOBS,
     )
     done = run(options, Silent())
     with tempfile.TemporaryDirectory(prefix="bpfmatrix-bench-") as folder:

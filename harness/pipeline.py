@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,8 @@ from harness.model import (
 from harness.verdict.repeat import merged
 
 _QEMU = "qemu-system-x86_64"
+_BATCH = 8  # cases a guest takes at a time, where several serve one kernel
+_MOST_BESIDE = 3  # of 540 MiB each
 
 
 class Progress(Protocol):
@@ -214,6 +217,11 @@ def tool_versions(compilers: Sequence[Compiler]) -> dict[str, str]:
     return tools | {compiler.name: compiler.version for compiler in compilers}
 
 
+def guests_beside(jobs: int, kernels: int, cases: int) -> int:
+    """How many more guests than one a kernel gets where jobs are left: one for a hundred cases, at most 3."""
+    return max(0, min(jobs // max(1, kernels) - 1, cases // 100, _MOST_BESIDE))
+
+
 class _Crew:
     """Threads that each serve one kernel at a time."""
 
@@ -282,12 +290,37 @@ class _Crew:
         self._progress.booting(kernel.name)
         with KernelSession(kernel, self._options.guest, warm) as session:
             self._sessions.append(session)
+            work = deque(cases[start : start + _BATCH] for start in range(0, len(cases), _BATCH))
+            beside = 0
             try:
                 self._progress.ready(session.start())
+                beside = guests_beside(self._options.jobs, len(self._options.kernels), len(cases))
             except InfrastructureError as problem:
                 self._progress.kernel_failed(kernel.name, str(problem))
-            self._run_cases(session, cases)
+            with ThreadPoolExecutor(max(1, beside)) as pool:
+                helpers = [pool.submit(self._help, kernel, warm, work) for _ in range(beside)]
+                self._run_batches(session, work)
+            for helper in helpers:
+                helper.result()
             return session.kernel_run
+
+    def _help(self, kernel: Kernel, warm: Path | None, work: deque[Sequence[PlannedCase]]) -> None:
+        """Serve the same kernel with another guest; one that does not start leaves the work to the first."""
+        with KernelSession(kernel, self._options.guest, warm) as session:
+            self._sessions.append(session)
+            try:
+                session.start()
+            except InfrastructureError:
+                return
+            self._run_batches(session, work)
+
+    def _run_batches(self, session: KernelSession, work: deque[Sequence[PlannedCase]]) -> None:
+        while not self._stop.is_set():
+            try:
+                batch = work.popleft()
+            except IndexError:
+                return
+            self._run_cases(session, batch)
 
     def _run_cases(self, session: KernelSession, cases: Iterable[PlannedCase]) -> None:
         for planned in cases:

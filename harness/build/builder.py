@@ -15,7 +15,8 @@ from pathlib import Path
 
 from harness.build.claims import lacking
 from harness.build.clang import Includes, compile_source, flags
-from harness.build.host import HostJob, answer_of, find_host_compiler, install_hint
+from harness.build.host import HostCompiler, HostJob, answer_of, find_host_compiler, install_hint
+from harness.build.hostcache import keep, key_of, recall
 from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
 from harness.build.render import Renderer, RenderError
@@ -77,6 +78,7 @@ class Builder:
         self._mcpu = mcpu
         self._renderer = Renderer(self._shared)
         self._objects = ObjectCache(self._root)
+        self._host_compilers: dict[str, HostCompiler | None] = {}
 
     def build(self, program: Program, variant: Variant | None, compiler: Compiler | None) -> Result:
         """Render, compile and read one variant; `compiler` is ignored for objects, else required.
@@ -146,9 +148,16 @@ class Builder:
         key = _key(text, compiler, options)
         entry = self._objects.get(key)
         if entry is None:
+            refusals = self._root / "objects"
+            refusal = key_of((key,), sorted(self._shared.glob("*.h"))) if text.own is None else None
+            _, words = recall(refusals, refusal)
+            if words is not None:
+                return BuildFailure(Stage.COMPILE, words, text.text, compiler)
             compiled = compile_source(compiler, text.raw, text.name, options, includes)
             if compiled.object is None:
                 hint = "" if made or not wants_vmlinux else "\n" + _NO_BTF
+                if not wants_vmlinux:
+                    keep(refusals, refusal, compiled.log)
                 return BuildFailure(Stage.COMPILE, compiled.log + hint, text.text, compiler)
             try:
                 programs = inspect(compiled.object, text.name)
@@ -176,7 +185,9 @@ class Builder:
         name = host.source.name.removesuffix(".j2")
         source = f"// {name}\n{text}\n// The BPF program\n{built.source}"
         wanted = str(variant.values[COMPILER_AXIS])
-        compiler = find_host_compiler(wanted)
+        if wanted not in self._host_compilers:
+            self._host_compilers[wanted] = find_host_compiler(wanted)
+        compiler = self._host_compilers[wanted]
         header = self._made_header() if needs_vmlinux(text, None) else None
         if compiler is None or (header is None and needs_vmlinux(text, None)):
             why = _NO_BTF if compiler else f"{wanted} is not installed: {install_hint(wanted)}"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+_CUT = re.compile(r"took longer than|died of SIG")  # how harness.build.clang says it ended a compiler
 _PACKAGES = Path("/var/lib/dpkg/status")
 
 
@@ -37,8 +39,11 @@ def recall(folder: Path, key: str | None) -> tuple[bool, str | None]:
 
 
 def keep(folder: Path, key: str | None, words: str | None) -> None:
-    """Keep an answer, whole or not at all; a full or read-only disk only means that it is asked again."""
-    if key is None:
+    """Keep an answer, whole or not at all; a full or read-only disk only means that it is asked again.
+
+    Only what the compiler itself decided: a limit that ended it says nothing of the text.
+    """
+    if key is None or (words is not None and ("error:" not in words or _CUT.search(words[-300:]))):
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)

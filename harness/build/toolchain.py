@@ -49,6 +49,9 @@ def find_objdump(compiler: Compiler) -> Path:
     Raises UserError when there is none; what they print is brought to one form, so any will do.
     """
     own = compiler.path.resolve().parent
+    beside = own / "llvm-objdump"
+    if beside.is_file() and os.access(beside, os.X_OK):
+        return beside  # what is usual; looking through all folders takes milliseconds, for every object
     number = compiler.version.split(".", 1)[0]
     folders = [own, *(Path(folder) for folder in os.get_exec_path() if folder)]
     folders += sorted(_LLVM_DIRS.glob("llvm-*/bin"), reverse=True)

@@ -55,7 +55,7 @@ Exit status: 0 as expected, 1 verdicts differ, 2 usage or input, 3 a guest, a do
     type=click.IntRange(1, 64),
     default=None,
     metavar="N",
-    help="Guests that run at the same time. Default: one per CPU, at most one per kernel.",
+    help="Guests that run at the same time, of one kernel, too, where there are fewer. Default: one per CPU.",
 )
 @click.option(
     "--time-limit",
@@ -101,7 +101,7 @@ def run(
             missing=got.missing,
             keep=lambda case: matches(_names(case)),
             guest=choice.guest,
-            jobs=jobs or max(1, min(os.cpu_count() or 1, len(got.kernels))),
+            jobs=jobs or os.cpu_count() or 1,
             time_limit_s=time_limit,
             repeat=repeat,
         )

@@ -191,11 +191,13 @@ def test_an_answer_is_kept_until_a_text_or_a_package_changes(
     packages = tmp_path / "status"
     packages.write_text("one")
     monkeypatch.setattr(hostcache, "_PACKAGES", packages)
-    monkeypatch.setattr(host, "compile_on_host", lambda job, _compiler: asked.append(job.source) or "no")
+    monkeypatch.setattr(
+        host, "compile_on_host", lambda job, _compiler: asked.append(job.source) or "error: no"
+    )
     gcc = host.HostCompiler("gcc", Path("/bin/true"), "1")
     folder = tmp_path / "objects"
     for source in ("int a;", "int a;", "int b;"):
-        assert host.answer_of(host.HostJob(source, "a.c"), gcc, folder) == "no"
+        assert host.answer_of(host.HostJob(source, "a.c"), gcc, folder) == "error: no"
     assert asked == ["int a;", "int b;"]
     packages.write_text("two packages")
     host.answer_of(host.HostJob("int a;", "a.c"), gcc, folder)
@@ -212,3 +214,9 @@ def test_a_damaged_answer_is_asked_for_again(tmp_path: Path, kept: str) -> None:
     assert hostcache.recall(tmp_path, "k") == (True, None)
     (tmp_path / "host-k.json").write_text(kept)
     assert hostcache.recall(tmp_path, "k")[0] is False
+
+
+@pytest.mark.parametrize("words", ["killed", "a.c:1: error: x\ngcc took longer than 60 s and was stopped"])
+def test_what_a_limit_ended_is_not_kept(tmp_path: Path, words: str) -> None:
+    hostcache.keep(tmp_path, "k", words)
+    assert hostcache.recall(tmp_path, "k") == (False, None)
