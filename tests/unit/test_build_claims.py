@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,10 +202,12 @@ def test_every_clang_here_is_read_alike(tmp_path: Path, compiler: Compiler) -> N
     assert isinstance(result, BuiltObject), result
 
 
-def test_no_objdump_is_the_persons_to_install(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_objdump_is_the_persons_to_install(
+    compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("harness.build.toolchain._OBJDUMP", claims.re.compile("none"))
     with pytest.raises(UserError, match="apt-get install llvm-"):
-        find_objdump(compiler)
+        find_objdump(replace(compiler, path=tmp_path / "clang"))
 
 
 def test_the_disassembler_of_the_compiler_comes_first(compiler: Compiler) -> None:

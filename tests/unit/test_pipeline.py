@@ -125,6 +125,40 @@ def test_a_guest_that_breaks_later_keeps_what_was_measured(guests: Guests) -> No
     assert len(guests.sessions) == 2  # a third would tell nothing new
 
 
+def test_several_guests_share_the_cases_of_one_kernel(guests: Guests) -> None:
+    names = [f"a{number}" for number in range(230)]
+    made = pipeline.run(replace(options(*names), jobs=4), pipeline.Silent())
+    assert len(guests.sessions) == 3  # one for a hundred cases beside the first
+    assert sorted(name for session in guests.sessions for name in session.ran) == sorted(names)
+    assert [case.variant for case in made.cases] == names, "in the catalogue's order whoever ran them"
+    assert all(session.closed for session in guests.sessions)
+    assert [run.name for run in made.kernels] == [kernel().name]
+
+
+def test_another_guest_that_does_not_start_leaves_the_work_to_the_first(guests: Guests) -> None:
+    guests.broken = {1}
+    made = pipeline.run(replace(options(*(f"a{n}" for n in range(120))), jobs=2), pipeline.Silent())
+    assert {case.verdict.kind for case in made.cases} == {VerdictKind.ACCEPT, VerdictKind.REJECT}
+    assert (len(guests.sessions[0].ran), guests.sessions[1].ran) == (120, [])
+    assert made.kernels[0].problem is None
+
+
+@pytest.mark.parametrize(
+    ("jobs", "kernels", "cases", "beside"),
+    [
+        (1, 1, 999, 0),
+        (2, 1, 99, 0),
+        (2, 1, 100, 1),
+        (4, 4, 999, 0),
+        (4, 2, 999, 1),
+        (64, 1, 9999, 3),
+        (2, 0, 9, 0),
+    ],
+)
+def test_guests_beside_the_first(jobs: int, kernels: int, cases: int, beside: int) -> None:
+    assert pipeline.guests_beside(jobs, kernels, cases) == beside
+
+
 def test_progress_counts_every_pass(guests: Guests) -> None:
     class Counting(pipeline.Silent):
         total = 0
