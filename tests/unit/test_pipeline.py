@@ -138,7 +138,7 @@ def test_several_guests_share_the_cases_of_one_kernel(guests: Guests) -> None:
 def test_another_guest_that_does_not_start_leaves_the_work_to_the_first(guests: Guests) -> None:
     guests.broken = {1}
     made = pipeline.run(replace(options(*(f"a{n}" for n in range(120))), jobs=2), pipeline.Silent())
-    assert {case.verdict.kind for case in made.cases} == {VerdictKind.ACCEPT, VerdictKind.REJECT}
+    assert {case.verdict.kind for case in made.cases} == {VerdictKind.ACCEPT}
     assert (len(guests.sessions[0].ran), guests.sessions[1].ran) == (120, [])
     assert made.kernels[0].problem is None
 
