@@ -103,6 +103,12 @@ class KernelSession:
             return not_run(case, f"the guest could not be started: {problem.what}", built)
         return judged(case, built, observation, expected, self.kernel.version)
 
+    def abort(self) -> None:
+        """End the guest from another thread; whoever uses the session is woken and still has to close it."""
+        guest = self._guest
+        if guest is not None:
+            guest.abort()
+
     def close(self) -> None:
         """End the guest; safe to call twice."""
         if self._guest is not None:

@@ -272,7 +272,7 @@ class _Crew:
         for future in futures:
             future.cancel()
         for session in self._sessions:
-            session.close()  # ends its QEMU, which wakes the thread that waits for it
+            session.abort()  # which wakes the thread that waits for its guest
 
     def _serve(self, kernel: Kernel, warm: Path | None) -> None:
         cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]

@@ -60,6 +60,13 @@ class Guest:
         """Whether QEMU still runs."""
         return self._qemu.alive()
 
+    def abort(self) -> None:
+        """End the guest under the thread that waits for it, which wakes and frees the rest.
+
+        A socket closed here would leave that thread waiting for what nobody can send any more.
+        """
+        self._qemu.abort()
+
     def close(self) -> None:
         """End the guest; safe to call twice."""
         self._port.close()

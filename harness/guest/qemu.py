@@ -116,6 +116,11 @@ class Qemu:
         except subprocess.TimeoutExpired:
             return None
 
+    def abort(self) -> None:
+        """End QEMU now, from another thread than the one that uses it: its sockets come to their end."""
+        if self._process.poll() is None:
+            self._process.kill()
+
     def kill(self) -> None:
         """End QEMU now and free everything; safe to call twice.
 

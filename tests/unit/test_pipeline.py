@@ -79,6 +79,9 @@ class FakeSession:
             case.id, case.program.name, case.variant.name, case.kernel, None, "raw", verdict, outcome
         )
 
+    def abort(self) -> None:
+        """Nothing runs."""
+
     def close(self) -> None:
         self.closed = True
 
