@@ -54,9 +54,13 @@ class Row:
     "--kernel", "names", multiple=True, help="A kernel of kernels.yaml; default: its default kernels."
 )
 @click.option("--write", type=click.Path(path_type=Path), help="Also write the document here.")
-def main(names: tuple[str, ...], write: Path | None) -> None:
+@click.option("--catalogue", is_flag=True, help="Only the whole catalogue on the newest of the kernels.")
+def main(names: tuple[str, ...], write: Path | None, *, catalogue: bool) -> None:
     """Measure (a) to (d) on every kernel, and print seconds and ratios."""
     specs = [spec for spec in default_specs() if not names or spec.name in names]
+    if catalogue:
+        click.echo(f"{machine()}\n\n{catalogue_text(measure_catalogue(specs[-1]))}")
+        return
     rows = [measure_kernel(spec) for spec in specs]
     memory = thousand_mib(specs[-1].name)
     say(f"{specs[-1].name}: the whole catalogue")

@@ -118,7 +118,7 @@ def test_interrupted(tmp_path: Path, number: signal.Signals, status: int) -> Non
     command = Command("bpfmatrix", "run", "--kernel", "5.10", "--out", str(tmp_path))
     command.wait_for_guest()
     command.interrupt(number)
-    ended, out = command.finish(20)
+    ended, out = command.finish(60)
     command.assert_no_guest_left()
     assert ended == status, out
     assert "Traceback" not in out

@@ -100,7 +100,7 @@ def test_interrupted(tmp_path: Path, number: signal.Signals, workers: tuple[str,
     command = Command("pytest", "--kernel", "5.10", f"--out={tmp_path}", *workers)
     command.wait_for_guest()
     command.interrupt(number)
-    status, out = command.finish(40)
+    status, out = command.finish(120)
     command.assert_no_guest_left()
     assert status == (2 if number is signal.SIGINT else 143), out
     assert "INTERNALERROR" not in out
