@@ -18,6 +18,9 @@ class Command:
     """A command in a process group of its own, whose descendants are known by a word in their environment."""
 
     def __init__(self, *words: str, folder: Path = ROOT) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # So a shell starts what runs in the background, and what we start would inherit it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self.mark = uuid.uuid4().hex
         module = {
             "pytest": ("-m", "pytest"),
