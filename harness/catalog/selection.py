@@ -19,8 +19,10 @@ def same(left: Value, right: Value) -> bool:
 
 
 def selects(when: Mapping[str, Sequence[Value]], point: Mapping[str, Value]) -> bool:
-    """Whether every axis of `when` has one of its values at `point`."""
-    return all(any(same(point[axis], value) for value in values) for axis, values in when.items())
+    """Whether every axis of `when` has one of its values at `point`; one that `point` lacks has none."""
+    return all(
+        axis in point and any(same(point[axis], value) for value in values) for axis, values in when.items()
+    )
 
 
 def check_when(document: Document, path: NodePath, axes: Mapping[str, Values]) -> None:

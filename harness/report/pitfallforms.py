@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.catalog.selection import selects
 from harness.model import Outcome
 from harness.report.markdown import code, escape
 from harness.report.matrix import HOST_COLUMN, Group, Matrix, Row
-from harness.verdict.advice import selects, spans, works_everywhere
+from harness.verdict.advice import spans, works_everywhere
 
 _SOURCE_LINES = 80
 # What every BPF program begins and ends with; left out where all forms shown have it.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.advice import Answer, Clause, NoteClaim
+from harness.catalog.selection import selects
 from harness.model import CaseResult, KernelRun, KernelVersion, Outcome, VerdictKind, VersionRange
 from harness.scenario import Behaviour
 
@@ -118,14 +119,6 @@ def _version(kernel: KernelRun) -> KernelVersion:
 
 def _selected(clause: Clause, cases: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
     return tuple(case for case in cases if selects(clause.when, case.axes))
-
-
-def selects(when: Mapping[str, tuple[str | int | bool, ...]], axes: Mapping[str, str | int | bool]) -> bool:
-    """Whether a condition covers these axis values; unlike Python, `1` and `true` are not one."""
-    return all(
-        axis in axes and any(type(axes[axis]) is type(value) and axes[axis] == value for value in values)
-        for axis, values in when.items()
-    )
 
 
 def _holds(clause: Clause, cases: Sequence[CaseResult]) -> bool | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.catalog.selection import selects
 from harness.model import (
     BuildFailure,
     Compiler,
@@ -42,7 +43,7 @@ def expected_for(
     it holds. Who is accepted and checked is expected to behave, where the manifest does not say otherwise.
     """
     for entry in program.expectations:
-        if version in entry.kernels and _covers(entry, variant) and _met(entry, facts, compiler):
+        if version in entry.kernels and selects(entry.when, variant.values) and _met(entry, facts, compiler):
             return _with_behaviour(entry.expected, variant, version)
     return None
 
@@ -131,18 +132,6 @@ def _change(verdict: Verdict, seen: Observation | BuildFailure | str | None, exp
         got = verdict.message or "no message"
         return one_line(f"expected a message matching {expected.message!r}, got: {got}", 400)
     return ""
-
-
-def _covers(entry: Expectation, variant: Variant) -> bool:
-    """Whether the variant's value of every axis named is among those listed; 1 and true are different."""
-    return all(
-        axis in variant.values and any(_same(variant.values[axis], value) for value in values)
-        for axis, values in entry.when.items()
-    )
-
-
-def _same(left: str | int | bool, right: str | int | bool) -> bool:
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
 def _met(entry: Expectation, facts: GuestFacts | None, compiler: Compiler | None) -> bool:
