@@ -100,6 +100,7 @@ class KernelSession:
             observation = replace(self._observe(case, built), kernel_has_btf=has_btf)
         except InfrastructureError as problem:
             self._broken = str(problem)
+            self.kernel_run = replace(self.kernel_run, problem=self._broken)
             return not_run(case, f"the guest could not be started: {problem.what}", built)
         return judged(case, built, observation, expected, self.kernel.version)
 
