@@ -38,6 +38,7 @@ from harness.model import (
     Run,
     Variant,
 )
+from harness.record.fingerprint import harness_digest
 from harness.verdict.repeat import merged
 
 _QEMU = "qemu-system-x86_64"
@@ -189,6 +190,7 @@ def assemble(
         kernels=tuple(ordered),
         cases=tuple(results),
         partial=partial,
+        harness=harness_digest(),
     )
 
 
