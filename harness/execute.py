@@ -27,6 +27,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.record.fingerprint import source_digest
 from harness.scenario import IRREVERSIBLE, Step, StepOp
 from harness.verdict.behaviour import behaviour_of, kept, measure
 from harness.verdict.classify import interpret, interpret_failure
@@ -199,6 +200,7 @@ def judged(
         checks=checks,
         source=built.source,
         object_sha256=built.sha256,
+        source_sha256=source_digest(case, built.source, built.sha256),
         reason=reason,
     )
 
@@ -211,6 +213,7 @@ def failed_build(case: Case, failure: BuildFailure, expected: Expected | None) -
         _row(case, verdict, outcome),
         expected=expected,
         source=failure.source,
+        source_sha256=source_digest(case, failure.source),
         build_log=failure.message,
         reason=reason,
     )
@@ -228,6 +231,7 @@ def on_host(case: Case, built: BuiltObject | BuildFailure) -> CaseResult:
         expected=expected,
         source=built.source,
         object_sha256=built.sha256,
+        source_sha256=source_digest(case, built.source, built.sha256),
         reason=reason,
     )
 

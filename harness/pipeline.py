@@ -37,6 +37,7 @@ from harness.model import (
     Run,
     Variant,
 )
+from harness.record.fingerprint import harness_digest
 from harness.schedule import Board, opening
 from harness.verdict.repeat import merged
 
@@ -190,6 +191,7 @@ def assemble(
         kernels=tuple(ordered),
         cases=tuple(results),
         partial=partial,
+        harness=harness_digest(),
     )
 
 
