@@ -6,7 +6,7 @@ need a feature of the kernel. Sessions that collect no program are left alone.
 """
 
 from harness.pytest_plugin.requires import bpf_kernel, pytest_generate_tests, pytest_runtest_setup
-from harness.pytest_plugin.schedule import pytest_xdist_make_scheduler
+from harness.pytest_plugin.schedule import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 from harness.pytest_plugin.session import (
     pytest_addoption,
     pytest_collect_file,
@@ -30,5 +30,6 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
     "pytest_sessionstart",
+    "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]
