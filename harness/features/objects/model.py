@@ -72,6 +72,11 @@ class RelocationKind(IntEnum):
         """Whether its value says if something is there: what a guard is made of."""
         return self in _ASKING
 
+    @property
+    def must_fit(self) -> bool:
+        """Whether the instruction becomes an invalid one where the kernel has nothing that fits."""
+        return not self.asks and self is not RelocationKind.TYPE_ID_LOCAL
+
 
 _ASKING = frozenset(
     {

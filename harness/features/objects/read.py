@@ -104,7 +104,9 @@ class _Reader:
             what = "CO-RE relocations are" if self._btf else "types, maps, externs and CO-RE relocations are"
             self._notes.append(f"damaged BTF ({error}): {what} not known")
         if self._ext.unknown:
-            self._notes.append(f"CO-RE relocations of unknown kinds: {', '.join(map(str, self._ext.unknown))}")
+            self._notes.append(
+                f"CO-RE relocations of unknown kinds: {', '.join(map(str, self._ext.unknown))}"
+            )
 
     def _miss_symbols(self) -> None:
         if not any(symbol.kind == "STT_FUNC" for symbol in self._elf.symbols):
