@@ -16,8 +16,9 @@ from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.model import Case, CaseResult, Kernel
 from harness.paths import project_root
-from harness.pipeline import RunOptions, Silent, guests_beside, run
+from harness.pipeline import RunOptions, Silent, run
 from harness.report import write_all
+from harness.schedule import guests_beside
 
 JOBS = os.cpu_count() or 1  # as `bpfmatrix run` does
 

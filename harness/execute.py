@@ -27,6 +27,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.record.fingerprint import source_digest
 from harness.scenario import IRREVERSIBLE, Step, StepOp
 from harness.verdict.behaviour import behaviour_of, kept, measure
 from harness.verdict.classify import interpret, interpret_failure
@@ -100,6 +101,7 @@ class KernelSession:
             observation = replace(self._observe(case, built), kernel_has_btf=has_btf)
         except InfrastructureError as problem:
             self._broken = str(problem)
+            self.kernel_run = replace(self.kernel_run, problem=self._broken)
             return not_run(case, f"the guest could not be started: {problem.what}", built)
         return judged(case, built, observation, expected, self.kernel.version)
 
@@ -198,6 +200,7 @@ def judged(
         checks=checks,
         source=built.source,
         object_sha256=built.sha256,
+        source_sha256=source_digest(case, built.source, built.sha256),
         reason=reason,
     )
 
@@ -210,6 +213,7 @@ def failed_build(case: Case, failure: BuildFailure, expected: Expected | None) -
         _row(case, verdict, outcome),
         expected=expected,
         source=failure.source,
+        source_sha256=source_digest(case, failure.source),
         build_log=failure.message,
         reason=reason,
     )
@@ -227,6 +231,7 @@ def on_host(case: Case, built: BuiltObject | BuildFailure) -> CaseResult:
         expected=expected,
         source=built.source,
         object_sha256=built.sha256,
+        source_sha256=source_digest(case, built.source, built.sha256),
         reason=reason,
     )
 

@@ -488,6 +488,7 @@ class CaseResult:
     behaviour: Behaviour | None = None
     checks: tuple[CheckResult, ...] = ()
     answers: tuple[str, ...] = ()  # of a flaky case: what each run gave, in order
+    source_sha256: str = ""  # of what its author wrote (harness.record.fingerprint); "" where not recorded
 
     @property
     def flaky(self) -> bool:
@@ -523,3 +524,4 @@ class Run:
     programs: tuple[ProgramInfo, ...] = ()
     command: str = ""  # the command line that made the run
     repeat: int = 1  # how often each case was run, in a fresh guest each time
+    harness: str = ""  # content hash of what takes part in a verdict; "" where not recorded

@@ -7,7 +7,6 @@ import os
 import platform
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -38,11 +37,11 @@ from harness.model import (
     Run,
     Variant,
 )
+from harness.record.fingerprint import harness_digest
+from harness.schedule import Board, opening
 from harness.verdict.repeat import merged
 
 _QEMU = "qemu-system-x86_64"
-_BATCH = 8  # cases a guest takes at a time, where several serve one kernel
-_MOST_BESIDE = 3  # of 540 MiB each
 
 
 class Progress(Protocol):
@@ -108,6 +107,8 @@ class RunOptions:
     jobs: int = 1
     time_limit_s: float | None = None  # overrides every variant's own
     repeat: int = 1  # passes over all cases, each in a fresh guest
+    # Told of each kernel whose cases are all done, with its rows; called from the threads that serve guests.
+    on_kernel: Callable[[KernelRun, tuple[CaseResult, ...]], None] = lambda _kernel, _rows: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ def run(options: RunOptions, progress: Progress) -> Run:
     crew = _Crew(options, progress, planned)
     crew.work()
     kernels = [*crew.kernels.values(), *(missing_kernel(name, why) for name, why in options.missing)]
-    results = [merged(rows) for case in planned if (rows := crew.results.get(case.case.id))]
+    measured = crew.results
+    results = [merged(rows) for case in planned if (rows := measured.get(case.case.id))]
     results += [not_run(case, why) for name, why in options.missing for case in _cases_on(planned, name)]
     made = assemble(kernels, results, start, compilers=options.compilers, partial=crew.stopped)
     return replace(made, repeat=options.repeat)
@@ -189,6 +191,7 @@ def assemble(
         kernels=tuple(ordered),
         cases=tuple(results),
         partial=partial,
+        harness=harness_digest(),
     )
 
 
@@ -217,32 +220,38 @@ def tool_versions(compilers: Sequence[Compiler]) -> dict[str, str]:
     return tools | {compiler.name: compiler.version for compiler in compilers}
 
 
-def guests_beside(jobs: int, kernels: int, cases: int) -> int:
-    """How many more guests than one a kernel gets where jobs are left: one for a hundred cases, at most 3."""
-    return max(0, min(jobs // max(1, kernels) - 1, cases // 100, _MOST_BESIDE))
-
-
 class _Crew:
-    """Threads that each serve one kernel at a time."""
+    """Threads with a guest each, sent to the kernels by a `Board`."""
 
     def __init__(self, options: RunOptions, progress: Progress, planned: Sequence[PlannedCase]) -> None:
-        self.kernels: dict[str, KernelRun] = {}
-        self.results: dict[str, list[CaseResult]] = {}  # by case id, a row per pass
+        self.kernels = {kernel.name: describe_kernel(kernel) for kernel in options.kernels}
         self._options = options
         self._progress = progress
         self._planned = planned
         self._stop = threading.Event()
         self._sessions: list[KernelSession] = []
+        self._rows: dict[str, dict[int, CaseResult]] = {}  # by case id and pass
+        self._up: set[tuple[str, int]] = set()  # kernels and passes a guest came up for
 
     @property
     def stopped(self) -> bool:
         """Whether the run was ended before everything was measured."""
         return self._stop.is_set()
 
+    @property
+    def results(self) -> dict[str, list[CaseResult]]:
+        """The rows of each case, a row per pass, in their order."""
+        return {case: [rows[number] for number in sorted(rows)] for case, rows in self._rows.items()}
+
     def work(self) -> None:
         warm = warm_object()
-        with ThreadPoolExecutor(max(1, self._options.jobs)) as pool:
-            futures = [pool.submit(self._serve, kernel, warm) for kernel in self._options.kernels]
+        cases = {kernel.name: self._cases(kernel) for kernel in self._options.kernels}
+        board = Board({name: [found] * self._options.repeat for name, found in cases.items()})
+        first = opening(self._options.jobs, {name: len(found) for name, found in cases.items()})
+        with ThreadPoolExecutor(max(1, len(first))) as pool:
+            futures = [
+                pool.submit(self._serve, board, number, name, warm) for number, name in enumerate(first)
+            ]
             try:
                 self._judge_host()
                 self._watch(futures)
@@ -251,12 +260,18 @@ class _Crew:
             finally:
                 self._end(futures)
 
+    def _cases(self, kernel: Kernel) -> list[PlannedCase]:
+        """A guest of other processors takes the place of the one that runs: few changes of it."""
+        cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
+        return sorted(cases, key=lambda planned: planned.case.variant.settings.cpus or kernel.cpus)
+
     def _judge_host(self) -> None:
         """The rows no kernel has a part in are known once they are built; once is enough."""
         for planned in self._planned:
             if planned.case.kernel == HOST:
-                self.results[planned.case.id] = [on_host(planned.case, planned.built)]
-                self._progress.case_done(self.results[planned.case.id][0])
+                row = on_host(planned.case, planned.built)
+                self._rows[planned.case.id] = {0: row}
+                self._progress.case_done(row)
 
     def _watch(self, futures: Sequence[Future[None]]) -> None:
         pending = set(futures)
@@ -274,63 +289,68 @@ class _Crew:
         for session in self._sessions:
             session.abort()  # which wakes the thread that waits for its guest
 
-    def _serve(self, kernel: Kernel, warm: Path | None) -> None:
-        cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
-        # A guest of other processors takes the place of the one that runs: few changes of it.
-        cases.sort(key=lambda planned: planned.case.variant.settings.cpus or kernel.cpus)
-        self.kernels[kernel.name] = describe_kernel(kernel)
-        if not cases:
-            return
-        for _ in range(self._options.repeat):
-            if not self._stop.is_set() and self.kernels[kernel.name].problem is None:
-                self.kernels[kernel.name] = self._pass(kernel, warm, cases)
-
-    def _pass(self, kernel: Kernel, warm: Path | None, cases: Sequence[PlannedCase]) -> KernelRun:
-        """Run all cases of a kernel once, beginning with a fresh guest."""
-        self._progress.booting(kernel.name)
-        with KernelSession(kernel, self._options.guest, warm) as session:
-            self._sessions.append(session)
-            work = deque(cases[start : start + _BATCH] for start in range(0, len(cases), _BATCH))
-            beside = 0
-            try:
-                self._progress.ready(session.start())
-                beside = guests_beside(self._options.jobs, len(self._options.kernels), len(cases))
-            except InfrastructureError as problem:
-                self._progress.kernel_failed(kernel.name, str(problem))
-            with ThreadPoolExecutor(max(1, beside)) as pool:
-                helpers = [pool.submit(self._help, kernel, warm, work) for _ in range(beside)]
-                self._run_batches(session, work)
-            for helper in helpers:
-                helper.result()
-            return session.kernel_run
-
-    def _help(self, kernel: Kernel, warm: Path | None, work: deque[Sequence[PlannedCase]]) -> None:
-        """Serve the same kernel with another guest; one that does not start leaves the work to the first."""
-        with KernelSession(kernel, self._options.guest, warm) as session:
-            self._sessions.append(session)
-            try:
-                session.start()
-            except InfrastructureError:
-                return
-            self._run_batches(session, work)
-
-    def _run_batches(self, session: KernelSession, work: deque[Sequence[PlannedCase]]) -> None:
+    def _serve(self, board: Board[PlannedCase], worker: int, first: str, warm: Path | None) -> None:
+        """Go from kernel to kernel as long as there is something worth doing."""
+        kernels = {kernel.name: kernel for kernel in self._options.kernels}
+        wanted, failed = first, set[str]()
         while not self._stop.is_set():
-            try:
-                batch = work.popleft()
-            except IndexError:
+            name = board.join(worker, wanted, failed)
+            if name is None:
                 return
-            self._run_cases(session, batch)
+            while (number := board.next_pass(name)) is not None and not self._stop.is_set():
+                if not self._pass(board, worker, kernels[name], number, warm):
+                    failed.add(name)
+                    break
+            over = board.leave(worker)
+            if over is not None and not self._stop.is_set():
+                self._finished(over)
 
-    def _run_cases(self, session: KernelSession, cases: Iterable[PlannedCase]) -> None:
+    def _pass(
+        self, board: Board[PlannedCase], worker: int, kernel: Kernel, number: int, warm: Path | None
+    ) -> bool:
+        """Take part in one pass over a kernel's cases with a fresh guest; False when it does not start."""
+        if (kernel.name, number) not in self._up:
+            self._progress.booting(kernel.name)
+        with KernelSession(kernel, self._options.guest, warm) as session:
+            self._sessions.append(session)
+            try:
+                ready = session.start()
+            except InfrastructureError as problem:
+                if board.retire(worker):
+                    return False
+                board.drop_later(kernel.name, number)
+                self._progress.kernel_failed(kernel.name, str(problem))
+            else:
+                self._came_up(ready, number)
+            while board.next_pass(kernel.name) == number and not self._stop.is_set():
+                self._run_cases(session, board.take(kernel.name, number), number)
+                if session.kernel_run.problem is not None and board.retire(worker):
+                    break  # others go on with guests that work
+            if session.kernel_run.problem is not None:
+                self.kernels[kernel.name] = session.kernel_run
+            return session.kernel_run.problem is None
+
+    def _came_up(self, ready: KernelRun, number: int) -> None:
+        """The first guest of a pass stands for it in the run's record."""
+        if (ready.name, number) not in self._up:
+            self._up.add((ready.name, number))
+            self.kernels[ready.name] = ready
+            self._progress.ready(ready)
+
+    def _run_cases(self, session: KernelSession, cases: Iterable[PlannedCase], number: int) -> None:
         for planned in cases:
             if self._stop.is_set():
                 return
             result = session.run(planned.case, planned.built)
             if self._stop.is_set():
                 return  # the guest was taken away under this case: it says nothing
-            self.results.setdefault(planned.case.id, []).append(result)
+            self._rows.setdefault(planned.case.id, {})[number] = result
             self._progress.case_done(result)
+
+    def _finished(self, name: str) -> None:
+        results = self.results
+        ids = [planned.case.id for planned in self._planned if planned.case.kernel == name]
+        self._options.on_kernel(self.kernels[name], tuple(merged(results[case]) for case in ids))
 
 
 def _wanted(options: RunOptions) -> list[BuildRequest]:

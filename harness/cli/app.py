@@ -15,6 +15,7 @@ from types import FrameType
 
 import click
 
+from harness.cli.check import check
 from harness.cli.common import COMMAND, INTERRUPTED
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
@@ -32,6 +33,7 @@ Examples:
   bpfmatrix run --kernel 5.10 --kernel 7.3 -k ringbuf
   bpfmatrix run --programs my.bpf.o --kernel all what each kernel says to an object of yours
   bpfmatrix explain error.txt                    what a verifier log or a loader's error means
+  bpfmatrix check bpf_loop --kernel 5.15         whether a kernel has a helper, a map type, a kfunc …
   bpfmatrix kernels list                         what there is, what is in the cache
   bpfmatrix doctor                               what this machine lacks, and how to get it
 """
@@ -60,7 +62,7 @@ def app(context: click.Context) -> None:
     context.meta.setdefault(COMMAND, ("bpfmatrix", *sys.argv[1:]))
 
 
-for _command in (run, explain, kernels, doctor, report, shell):
+for _command in (run, check, explain, kernels, doctor, report, shell):
     app.add_command(_command)
 
 

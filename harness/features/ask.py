@@ -189,13 +189,18 @@ def _documented(
     records: Records,
     program_type: str | None,
 ) -> Answer:
+    if not target.series:
+        reason = f"never measured, and the name says no version; bpfmatrix features --kernel {target.asked}"
+        return Answer(
+            feature, target.asked, target.title, Support.UNKNOWN, Basis.NOTHING, reason, program_type
+        )
     found = {each: predict(record, each, records, program_type) for each in target.series}
     support, reason = _joined(found)
     if support is Support.NO and target.backports:
         support = Support.UNKNOWN
         reason += "; a distribution that takes features of later versions"
-    if found:
-        reason += "; never measured" + (f" (measured in this series: {target.near})" if target.near else "")
+    near = f" (measured in this series: {target.near})" if target.near else ""
+    reason += f"; never measured{near}"
     basis = Basis.NOTHING if support is Support.UNKNOWN else Basis.DOCUMENTED
     return Answer(
         feature, target.asked, target.title, support, basis, reason, program_type, predicted=support

@@ -14,10 +14,10 @@ from harness.model import KernelVersion, VersionRange
 # The last release of each major version, until 7, where new ones appear (kernel.org).
 _LAST_MINOR = {3: 19, 4: 20, 5: 19, 6: 19}
 _NEWEST = (7, 4)  # the first series nobody here knows
-_VERSION = re.compile(r"v?\d+\.\d+(?:\.\d+)?(?:[-+.~][\w.+~-]*)?")
+_VERSION = re.compile(r"v?\d+\.\d+(?:\.\d+)?(?:[-+~_][\w.+~-]*|\.[a-z][\w.+~-]*)?")
 _RANGE = re.compile(r"[<>=,*]")
-# Red Hat and its rebuilds, openEuler and Anolis: they keep the version and take years of later features.
-_BACKPORTERS = re.compile(r"\.(?:el[6-9]|el1\d|oe\d*|an\d|al[78]|uek)\b|\.oe\d|el\d+uek")
+# Red Hat and its rebuilds, openEuler, Anolis, SUSE: they keep the version and take years of later features.
+_BACKPORTERS = re.compile(r"\.(?:el\d+|oe\d*|an\d+|al[78])(?![a-z])|el\d+uek|-150[3-7]00\.")
 
 Series = tuple[int, int]
 
@@ -26,7 +26,7 @@ Series = tuple[int, int]
 class Target:
     """One kernel, or the versions of a range that nobody measured, that a question is about.
 
-    Exactly one of `measured`, `series` and `nothing` says how it can be answered.
+    `measured` decides, else the documents of `series` predict; without both nothing is known of it.
     """
 
     asked: str  # as the person wrote it
@@ -37,12 +37,13 @@ class Target:
     near: str = ""  # the measured kernels of the same series, for information
 
 
-def targets(text: str, kernels: Sequence[MeasuredKernel]) -> tuple[Target, ...]:
+def targets(text: str, kernels: Sequence[MeasuredKernel], entries: Sequence[str] = ()) -> tuple[Target, ...]:
     """What `text` means, given the measured kernels.
 
     An entry's name (`5.10`) or a release (`6.12.117+deb13-amd64`) that was measured is that kernel; `all` is
     every measured one; `>=5.4,<6` is the measured ones in the range and the upstream series in it that were
-    not; any other version is its upstream series. Raises UserError for anything else.
+    not; any other version is its upstream series; one of `entries` is a kernel nobody measured.
+    Raises UserError for anything else.
     """
     text = text.strip()
     if text == "all":
@@ -54,6 +55,8 @@ def targets(text: str, kernels: Sequence[MeasuredKernel]) -> tuple[Target, ...]:
         return _of_range(text, kernels)
     if _VERSION.fullmatch(text):
         return (_of_version(text, kernels),)
+    if text in entries:
+        return (Target(text, text),)
     raise _unknown(text, kernels)
 
 

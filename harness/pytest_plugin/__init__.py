@@ -5,7 +5,7 @@ gathers the rows of all xdist workers, `schedule` deals the cases out. Sessions 
 left alone.
 """
 
-from harness.pytest_plugin.schedule import pytest_xdist_make_scheduler
+from harness.pytest_plugin.schedule import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 from harness.pytest_plugin.session import (
     pytest_addoption,
     pytest_collect_file,
@@ -26,5 +26,6 @@ __all__ = [
     "pytest_report_header",
     "pytest_runtest_makereport",
     "pytest_sessionstart",
+    "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]

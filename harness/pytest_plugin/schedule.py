@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 
-from harness.pytest_plugin.state import MATRIX
+from harness.pytest_plugin.state import MATRIX, TARGETS
+from harness.schedule import BATCH, auto_jobs, pick
 
-BATCH = 8  # cases; small enough that both workers end together, large enough that messages do not matter
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Let `-n auto` start as many workers as there is room for guests, where programs are collected."""
+    return auto_jobs() if config.stash.get(TARGETS, None) else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -38,13 +43,11 @@ def choose(batches: list[str], last: str | None, others: set[str]) -> str:
     """Pick a worker's next batch: of its own kernel, else of one nobody serves, else of the largest rest."""
     kernels = [batch.partition("#")[0] for batch in batches]
     own = last.partition("#")[0] if last else None
-    if own in kernels:
-        return batches[kernels.index(own)]
-    free = [kernel for kernel in kernels if kernel not in {other.partition("#")[0] for other in others}]
-    if free:
-        return batches[kernels.index(free[0])]
-    most = Counter(kernels).most_common(1)[0][0]
-    return batches[len(kernels) - 1 - kernels[::-1].index(most)]
+    served = {other.partition("#")[0] for other in others}
+    chosen = pick(Counter(kernels), own, served)
+    if chosen == own or chosen not in served:
+        return batches[kernels.index(chosen)]
+    return batches[len(kernels) - 1 - kernels[::-1].index(chosen)]  # help from its end
 
 
 def _scheduler() -> Any:

@@ -49,6 +49,7 @@ def run_to_json(run: Run) -> Json:
         "partial": run.partial,
         "command": run.command,
         "repeat": run.repeat,
+        "harness": run.harness,
     }
 
 
@@ -106,6 +107,7 @@ def case_to_json(case: CaseResult) -> Json:
         "axes": dict(case.axes),
         "source": case.source,
         "object_sha256": case.object_sha256,
+        "source_sha256": case.source_sha256,
         "slow": case.slow,
         "observation": _observation_to_json(seen) if seen else None,
         "behaviour": _value(case.behaviour),
@@ -141,6 +143,7 @@ def case_from_json(raw: Mapping[str, Any]) -> CaseResult:
         axes=MappingProxyType(dict(raw["axes"])),
         source=raw["source"],
         object_sha256=raw["object_sha256"],
+        source_sha256=raw.get("source_sha256", ""),
         slow=raw["slow"],
         reason=raw["reason"],
         build_log=raw["log"] if seen is None else "",
@@ -166,6 +169,7 @@ def run_from_json(raw: Mapping[str, Any]) -> Run:
         programs=tuple(program_from_json(item) for item in raw.get("programs", ())),
         command=head.get("command", ""),
         repeat=head.get("repeat", 1),
+        harness=head.get("harness", ""),
     )
 
 

@@ -28,6 +28,7 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.schedule import guests_beside
 
 BUILT = BuiltObject(Path("x.o"), "00", "int x;", None, ("f",))
 
@@ -38,7 +39,8 @@ class Guests:
     def __init__(self) -> None:
         self.sessions: list[FakeSession] = []
         self.broken: set[int] = set()  # sessions, by number, that never become ready
-        self.stop: threading.Event | None = None
+        self.together: threading.Barrier | None = None  # so many must have been made before one is ready
+        self.helped: threading.Event | None = None  # set by a third session; 6.1 answers nothing before
 
     def __call__(self, kernel: Kernel, _options: Any, _warm: Any = None) -> FakeSession:
         self.sessions.append(FakeSession(kernel, len(self.sessions), self))
@@ -60,6 +62,10 @@ class FakeSession:
         self.close()
 
     def start(self) -> KernelRun:
+        if self.guests.together is not None and self.number < self.guests.together.parties:
+            self.guests.together.wait(20)
+        if self.guests.helped is not None and self.number == 2:
+            self.guests.helped.set()
         if self.number in self.guests.broken:
             self.kernel_run = replace(self.kernel_run, problem="never ready")
             raise InfrastructureError("never ready")
@@ -67,6 +73,8 @@ class FakeSession:
         return self.kernel_run
 
     def run(self, case: Case, _built: object) -> CaseResult:
+        if self.guests.helped is not None and self.kernel_run.name == "6.1":
+            assert self.guests.helped.wait(20), "nobody helped"
         self.ran.append(case.variant.name)
         letter = case.variant.name[self.number % len(case.variant.name)]
         if self.number in self.guests.broken:
@@ -130,6 +138,7 @@ def test_a_guest_that_breaks_later_keeps_what_was_measured(guests: Guests) -> No
 
 def test_several_guests_share_the_cases_of_one_kernel(guests: Guests) -> None:
     names = [f"a{number}" for number in range(230)]
+    guests.together = threading.Barrier(3)
     made = pipeline.run(replace(options(*names), jobs=4), pipeline.Silent())
     assert len(guests.sessions) == 3  # one for a hundred cases beside the first
     assert sorted(name for session in guests.sessions for name in session.ran) == sorted(names)
@@ -140,9 +149,10 @@ def test_several_guests_share_the_cases_of_one_kernel(guests: Guests) -> None:
 
 def test_another_guest_that_does_not_start_leaves_the_work_to_the_first(guests: Guests) -> None:
     guests.broken = {1}
-    made = pipeline.run(replace(options(*(f"a{n}" for n in range(120))), jobs=2), pipeline.Silent())
+    guests.together = threading.Barrier(2)
+    made = pipeline.run(replace(options(*(f"a{n}" for n in range(230))), jobs=2), pipeline.Silent())
     assert {case.verdict.kind for case in made.cases} == {VerdictKind.ACCEPT}
-    assert (len(guests.sessions[0].ran), guests.sessions[1].ran) == (120, [])
+    assert (len(guests.sessions[0].ran), guests.sessions[1].ran) == (230, [])
     assert made.kernels[0].problem is None
 
 
@@ -159,7 +169,7 @@ def test_another_guest_that_does_not_start_leaves_the_work_to_the_first(guests: 
     ],
 )
 def test_guests_beside_the_first(jobs: int, kernels: int, cases: int, beside: int) -> None:
-    assert pipeline.guests_beside(jobs, kernels, cases) == beside
+    assert guests_beside(jobs, kernels, cases) == beside
 
 
 def test_progress_counts_every_pass(guests: Guests) -> None:
@@ -194,3 +204,33 @@ def test_rows_of_the_host_come_once_and_boot_nothing(guests: Guests, monkeypatch
     made = pipeline.run(both, pipeline.Silent())
     assert [case.id for case in made.cases] == ["p[a]@5.10", "p[a]@6.1", "u[x-gcc]@host"]
     assert len(guests.sessions) == 2
+
+
+def test_whoever_is_done_helps_with_the_kernel_that_has_most_left(guests: Guests) -> None:
+    """Two guests, two kernels: 8 cases on one and 230 on the other."""
+    few = Program("few", Path("f.o"), ProgramKind.OBJECT, tuple(Variant(f"a{n}") for n in range(8)))
+    many = Program("many", Path("m.o"), ProgramKind.OBJECT, tuple(Variant(f"a{n}") for n in range(230)))
+
+    def keep(case: Case) -> bool:
+        return (case.program.name == "few") == (case.kernel == "5.10")
+
+    kernels = (kernel("5.10"), kernel("6.1"))
+    guests.together = threading.Barrier(2)
+    guests.helped = threading.Event()
+    made = pipeline.run(
+        pipeline.RunOptions(kernels=kernels, programs=(few, many), keep=keep, jobs=2), pipeline.Silent()
+    )
+    assert len(made.cases) == 238
+    assert [session.kernel_run.name for session in guests.sessions[2:]] == ["6.1"]
+    assert guests.sessions[2].ran
+
+
+def test_a_kernel_that_is_done_is_told_of_with_its_rows(guests: Guests) -> None:
+    told: list[tuple[str, int]] = []
+    kernels = (kernel("5.10"), kernel("6.1"))
+    given = replace(options("a", "r", repeat=2), kernels=kernels, jobs=2)
+    made = pipeline.run(
+        replace(given, on_kernel=lambda run, rows: told.append((run.name, len(rows)))), pipeline.Silent()
+    )
+    assert sorted(told) == [("5.10", 2), ("6.1", 2)]
+    assert len(made.cases) == 4
