@@ -12,7 +12,7 @@ from harness.features.objects.externs import KCONFIG
 from harness.features.objects.flow import Budget
 from harness.features.objects.guards import Answers
 from harness.features.objects.mapuses import map_uses
-from harness.features.objects.model import BpfObject, Function
+from harness.features.objects.model import BpfObject, CoreRelocation, Function
 from harness.features.objects.program import FunctionView, Place, Program, assumptions
 from harness.features.objects.read import parse_bpf_object, read_bpf_object
 from harness.features.objects.scan import Sighting, isa_level
@@ -24,6 +24,8 @@ WORK = 4_000_000  # instructions looked at in all passes over an object; some te
 _SHOWN_PLACES = 4
 _STRUCT_OPS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
 _BY_TYPE = frozenset({UseKind.HELPER, UseKind.KFUNC})
+_LIBBPFS_OWN = "LINUX_"  # variables libbpf sets on every kernel
+_EXTERNS = frozenset({UseKind.KSYM, UseKind.KCONFIG})
 
 
 class Analysis:
@@ -33,7 +35,9 @@ class Analysis:
         self.found = found
         self.budget = Budget(WORK)
         views = _views(found)
-        self.programs = tuple(Program(function, views, self.budget) for function in found.programs)
+        self.programs = tuple(
+            Program(function, views, found.externs, self.budget) for function in found.programs
+        )
 
     @classmethod
     def of_file(cls, path: Path) -> Analysis:
@@ -75,7 +79,7 @@ class Analysis:
         if self.budget.spent:
             notes.append("too large to follow every guard: what may be optional is said to be needed")
         notes += [
-            f"section {p.entry.section[:60]!r} is none libbpf knows: the program type of {p.entry.name} is the loader's"
+            f"section {p.entry.section[:60]!r} is none libbpf knows: the type of {p.entry.name} is unknown"
             for p in self.programs
             if p.meaning is None
         ]
@@ -93,10 +97,10 @@ class Analysis:
         if found.relocated:
             yield Use(
                 UseKey(UseKind.LANGUAGE, "vmlinux_btf_sysfs"),
-                why=f"{found.relocated} CO-RE relocations; or a BTF from elsewhere",
+                why=f"{found.relocated} CO-RE relocations; or BTF from elsewhere",
             )
         for extern in found.externs.values():
-            if extern.section == KCONFIG and not extern.weak:
+            if extern.section == KCONFIG and not extern.weak and not extern.name.startswith(_LIBBPFS_OWN):
                 yield Use(
                     UseKey(UseKind.KCONFIG, extern.name), why="not weak: libbpf refuses where it is not set"
                 )
@@ -178,10 +182,10 @@ def _code_uses(program: Program) -> Iterator[Use]:
         necessity, why = Necessity.NEEDED, ""
         excuse = next((words for words, keys in without if key not in keys), None)
         if excuse is not None:
-            necessity, why = Necessity.OPTIONAL, f"only {excuse}"
+            necessity, why = Necessity.OPTIONAL, excuse
         elif key.name in adapted:
             necessity, why = Necessity.ADAPTED, adapted[key.name]
-        elif key.kind is UseKind.KSYM and _is_weak(program, key.name):
+        elif key.kind in _EXTERNS and _is_weak(program, key.name):
             necessity, why = Necessity.OPTIONAL, "weak"
         yield Use(
             key,
@@ -190,12 +194,19 @@ def _code_uses(program: Program) -> Iterator[Use]:
             necessity,
             why=why,
             places=_places(seen),
-            relocations=tuple({(s.relocation, s.access): None for _, s in seen if s.relocation}),  # type: ignore[misc]
+            relocations=_relocations(seen),
+            guarded=excuse is not None,
         )
 
 
 def _is_weak(program: Program, name: str) -> bool:
-    return any(guard.extern == name for guard in program.guards)
+    extern = program.externs.get(name)
+    return extern is not None and extern.weak
+
+
+def _relocations(seen: Sequence[tuple[Function, Sighting]]) -> tuple[tuple[CoreRelocation, bool], ...]:
+    """The different relocations among the sightings of one use."""
+    return tuple({(s.relocation, s.access): None for _, s in seen if s.relocation is not None})
 
 
 def _places(seen: Sequence[tuple[Function, Sighting]]) -> tuple[str, ...]:

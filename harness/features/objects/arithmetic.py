@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _WIDE, _NARROW = (1 << 64) - 1, (1 << 32) - 1
 _ALU64, _JMP32 = 7, 6
 
@@ -40,7 +42,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 _AND, _MOV = 0x5, 0xB
-_OPERATIONS = {
+_OPERATIONS: dict[int, Callable[[int, int, int], int]] = {
     0x0: lambda a, b, _: a + b,
     0x1: lambda a, b, _: a - b,
     0x2: lambda a, b, _: a * b,
@@ -54,7 +56,7 @@ _OPERATIONS = {
 }
 _JEQ, _JNE = 0x1, 0x5
 _SIGNED = frozenset({0x6, 0x7, 0xC, 0xD})
-_COMPARISONS = {
+_COMPARISONS: dict[int, Callable[[int, int], bool]] = {
     _JEQ: lambda a, b: a == b,
     0x2: lambda a, b: a > b,
     0x3: lambda a, b: a >= b,

@@ -129,17 +129,15 @@ def _leaves_match(
         return theirs.kind in ENUMS and _enums_match(local, mine, target, theirs)
     if mine.kind == kinds.FWD:
         return _announced_matches(mine, theirs, behind=behind)
+    if mine.kind in COMPOSITES and behind:
+        announced = theirs.kind == kinds.FWD and (mine.kind == kinds.UNION) == theirs.flag
+        return mine.kind == theirs.kind or announced
     if mine.kind in COMPOSITES:
-        if behind:
-            announced = theirs.kind == kinds.FWD and (mine.kind == kinds.UNION) == theirs.flag
-            return mine.kind == theirs.kind or announced
         return mine.kind == theirs.kind and _members_match(local, mine, target, theirs, level)
-    if mine.kind != theirs.kind:
-        return False
-    if mine.kind == kinds.INT:
+    if mine.kind == kinds.INT and theirs.kind == kinds.INT:
         signs = [btf.words(found)[0] >> 24 & _SIGNED for btf, found in ((local, mine), (target, theirs))]
         return mine.value == theirs.value and signs[0] == signs[1]
-    return mine.kind == 0
+    return mine.kind == theirs.kind == 0
 
 
 def _announced_matches(mine: BtfType, theirs: BtfType, *, behind: bool) -> bool:

@@ -1,4 +1,4 @@
-"""CO-RE relocations as libbpf understands them: the access string of one, followed through the object's types.
+"""CO-RE relocations as libbpf understands them: an access string, followed through the object's types.
 
 After bpf_core_parse_spec of libbpf's src/relo_core.c.
 """

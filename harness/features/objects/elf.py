@@ -1,6 +1,6 @@
 """The ELF side of a BPF object: sections, symbols and relocations, read by pyelftools.
 
-What libbpf would refuse to open is a UserError; what it does without (symbols, BTF) is for the caller to miss.
+What libbpf would refuse to open is a UserError; what is missing (symbols, BTF) is for the caller to miss.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def _entries(section: Any) -> Any:
 
 def _section(section: Any, length: int, where: str) -> Section:
     here = section["sh_type"] not in ("SHT_NOBITS", "SHT_NULL")
-    if here and section["sh_offset"] + section["sh_size"] > length:
+    end = section["sh_offset"] + section["sh_size"]
+    if here and end > length:
         raise UserError(
-            f"truncated: section {section.name[:40]!r} ends at {section['sh_offset'] + section['sh_size']} of "
-            f"{length} bytes",
+            f"truncated: section {section.name[:40]!r} ends at {end} of {length} bytes",
             where=where,
             hint=_HINT,
         )

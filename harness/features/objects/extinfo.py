@@ -1,7 +1,7 @@
 """The CO-RE relocations and function records of an object's .BTF.ext section.
 
-Layout: struct btf_ext_header and struct bpf_core_relo of the kernel's UAPI and of libbpf. Each part is a record
-size, then sections: a name, a count, that many records. Lengths may lie; what does not fit is a BtfError.
+Layout: struct btf_ext_header and struct bpf_core_relo of the kernel's UAPI and of libbpf. Each part is a
+record size, then sections: a name, a count, that many records. Lengths may lie: that is a BtfError.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which instructions of a function control can reach, given what is known of the values guards are made of.
 
 Constants are followed through registers and through 8-byte slots of the stack, one value for each register at
-each instruction; where two ways bring different values nothing is known. A conditional jump on a known value goes
-one way only, any other goes both: what is called unreachable here cannot be reached, never the reverse.
+each instruction; where two ways bring different values nothing is known. A conditional jump on a known value
+goes one way only, any other goes both: what is called unreachable here cannot be reached, never the reverse.
 Whoever gives up (too much work) says that everything is reached.
 """
 
@@ -119,25 +119,28 @@ class _Pass:
     def _operand(self, at: int, instruction: Instruction, state: State) -> Value:
         if instruction.code & 0x08:  # BPF_X
             return state[instruction.src] if instruction.src <= _FRAME else None
-        return self._known[at] if at in self._known else instruction.imm
+        return self._known.get(at, instruction.imm)
 
     def _after(self, at: int, state: State) -> State:
+        """What is known behind the instruction."""
         instruction = self._code[at]
         kind = instruction.code & 0x07
         if instruction.dst > _FRAME:
             return state
-        if kind in (_ALU, _ALU64):
-            return _with(state, instruction.dst, self._calculated(at, instruction, state))
-        if kind == _LDX:
-            return _with(state, instruction.dst, self._loaded(instruction, state))
-        if instruction.code == LD_IMM64:
-            plain = instruction.wide if instruction.src == 0 else None
-            return _with(state, instruction.dst, self._known.get(at, plain))
+        if kind in (_ALU, _ALU64, _LDX) or instruction.code == LD_IMM64:
+            return _with(state, instruction.dst, self._written(at, instruction, state))
         if kind == _LD or instruction.code in (CALL, CALL_REGISTER):
             return self._called(state)
         if kind in (_ST, _STX):
             return self._stored(instruction, state, kind)
         return state
+
+    def _written(self, at: int, instruction: Instruction, state: State) -> Value:
+        if instruction.code == LD_IMM64:
+            return self._known.get(at, instruction.wide if instruction.src == 0 else None)
+        if instruction.code & 0x07 == _LDX:
+            return self._loaded(instruction, state)
+        return self._calculated(at, instruction, state)
 
     def _calculated(self, at: int, instruction: Instruction, state: State) -> Value:
         right = self._operand(at, instruction, state)
@@ -184,7 +187,7 @@ def _stack_slots(code: tuple[Instruction, ...]) -> dict[int, int]:
 
 
 def _with(state: State, register: int, value: Value) -> State:
-    return state[:register] + (value,) + state[register + 1 :]
+    return (*state[:register], value, *state[register + 1 :])
 
 
 def _plain(value: Value) -> int | None:

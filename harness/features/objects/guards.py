@@ -1,8 +1,8 @@
 """What a program asks about the kernel before it uses something: the guards of its optional parts.
 
-`bpf_core_field_exists`, `bpf_core_type_exists`, `bpf_core_enum_value_exists` and their like are constants libbpf
-writes into the program; a weak kernel symbol is an address or 0; a configuration value is read from `.kconfig`.
-The verifier knows all of them, so it never looks at the branch that is not taken.
+`bpf_core_field_exists`, `bpf_core_type_exists`, `bpf_core_enum_value_exists` and their like are constants
+libbpf writes into the program; a weak kernel symbol is an address or 0; a configuration value is read from
+`.kconfig`. The verifier knows all of them, so it never looks at the branch that is not taken.
 """
 
 from __future__ import annotations
@@ -16,9 +16,25 @@ from harness.build.btftypes import Btf, BtfError
 from harness.features.objects.externs import KCONFIG
 from harness.features.objects.flow import NONZERO, Value, Variable
 from harness.features.objects.instructions import LD_IMM64
-from harness.features.objects.model import BpfObject, CoreRelocation, Extern, Function, TargetKind
+from harness.features.objects.model import (
+    BpfObject,
+    CoreRelocation,
+    Extern,
+    Function,
+    RelocationKind,
+    TargetKind,
+)
 
 KERNEL_VERSION = "LINUX_KERNEL_VERSION"
+_WORDS = {
+    RelocationKind.FIELD_BYTE_OFFSET: "offset",
+    RelocationKind.FIELD_BYTE_SIZE: "size",
+    RelocationKind.FIELD_EXISTS: "exists",
+    RelocationKind.TYPE_EXISTS: "exists",
+    RelocationKind.ENUMVAL_EXISTS: "exists",
+    RelocationKind.ENUMVAL_VALUE: "value",
+    RelocationKind.TYPE_MATCHES: "matches",
+}
 _NEWEST = 0xFFFFFF
 
 
@@ -59,7 +75,7 @@ def guards_of(function: Function, found: BpfObject) -> dict[int, Guard]:
         if extern.section == KCONFIG:
             asked[at] = Guard(GuardKind.KCONFIG, extern.name, extern=extern.name)
         elif extern.weak:
-            asked[at] = Guard(GuardKind.KSYM, f"{extern.name} exists", extern=extern.name)
+            asked[at] = Guard(GuardKind.KSYM, f"exists({extern.name})", extern=extern.name)
     return asked
 
 
@@ -80,10 +96,10 @@ def known_values(function: Function, asked: Mapping[int, Guard], answers: Answer
 
 def relocation_text(btf: Btf, relocation: CoreRelocation) -> str:
     """A relocation as a person would write it: `field_exists(task_struct.start_boottime)`."""
-    word = relocation.kind.name.lower()
+    word = _WORDS.get(relocation.kind, relocation.kind.name.lower())
     try:
         return f"{word}({_spelled(btf, relocation)})"
-    except (BtfError, ValueError):
+    except (BtfError, ValueError, IndexError):
         return f"{word}(type {relocation.type}, {relocation.access[:40]!r})"
 
 
@@ -93,7 +109,7 @@ def _spelled(btf: Btf, relocation: CoreRelocation) -> str:
     steps = [int(part) for part in relocation.access.split(":")]
     if relocation.kind.is_enumerator:
         names = [text for text, _ in btf.enumerators(btf[number])]
-        return f"{name}::{names[steps[0]]}" if 0 <= steps[0] < len(names) else name
+        return names[steps[0]] if 0 <= steps[0] < len(names) else name
     if not relocation.kind.is_field:
         return name
     text = name if not steps[0] else f"{name}[{steps[0]}]"

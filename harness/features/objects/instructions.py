@@ -1,7 +1,7 @@
 """Instructions: decoding, what a relocated one refers to, where control goes from one.
 
-The encoding is Documentation/bpf/standardization/instruction-set.rst of the kernel; for big-endian objects the
-register fields change places as well.
+The encoding is Documentation/bpf/standardization/instruction-set.rst of the kernel; for big-endian objects
+the register fields change places as well.
 """
 
 from __future__ import annotations

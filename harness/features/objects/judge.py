@@ -105,9 +105,7 @@ def _counts(use: Use, asker: _Asker, *, here: bool) -> bool:
     """
     if use.necessity is Necessity.NEEDED:
         return here
-    if use.necessity is Necessity.ADAPTED or not use.why.startswith("only "):
-        return False
-    return here and asker.sure(use)
+    return use.guarded and here and asker.sure(use)
 
 
 class _Asker:
@@ -187,21 +185,25 @@ class _Asker:
     def _relocated(self, relocation: CoreRelocation, *, access: bool) -> tuple[Support, str, str] | None:
         """What is wrong with a relocation on this kernel; None: nothing."""
         resolved = self._resolve(relocation)
-        if resolved.problem:
-            return Support.NO, Basis.BTF, resolved.problem
-        if resolved.value is None:
-            if not resolved.candidates and self._kernel.modules_have_types:
+        problem = resolved.problem
+        if resolved.value is None and not problem and not resolved.candidates:
+            if self._kernel.modules_have_types:
                 return Support.UNKNOWN, Basis.NOTHING, "no such type in vmlinux; a module may have it"
-            what = "the type has nothing that fits" if resolved.candidates else "there is no such type"
-            return Support.NO, Basis.BTF, f"{what} in this kernel's BTF"
+            problem = "there is no such type in this kernel's BTF"
+        elif resolved.value is None:
+            problem = problem or "the type has nothing that fits in this kernel's BTF"
+        elif access:
+            problem = self._access(relocation, resolved, resolved.value)
+        return (Support.NO, Basis.BTF, problem) if problem else None
+
+    def _access(self, relocation: CoreRelocation, resolved: Resolution, offset: int) -> str:
+        """Why a load or store cannot be relocated so; "" when it can."""
         btf = self._analysis.found.btf
-        if not access or btf is None:
-            return None
-        if resolved.value > _LONGEST_OFFSET:
-            return Support.NO, Basis.BTF, f"offset {resolved.value} does not fit a load or store"
-        if not fits_access(btf, relocation, resolved):
-            return Support.NO, Basis.BTF, f"the field has {resolved.size} bytes there and is not to be widened"
-        return None
+        if offset > _LONGEST_OFFSET:
+            return f"offset {offset} does not fit a load or store"
+        if btf is not None and not fits_access(btf, relocation, resolved):
+            return f"the field has {resolved.size} bytes there, and a load of it may not be resized"
+        return ""
 
     def _target(self, use: Use) -> tuple[Support, str, str]:
         types = self._kernel.types

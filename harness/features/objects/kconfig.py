@@ -14,6 +14,7 @@ from harness.features.types import FeatureKind, Support
 
 _HAS_COOKIE = "LINUX_HAS_BPF_COOKIE"
 _HAS_WRAPPER = "LINUX_HAS_SYSCALL_WRAPPER"
+_MADE_UP = frozenset({KERNEL_VERSION, _HAS_COOKIE, _HAS_WRAPPER})
 _TRISTATE = {"n": 0, "y": 1, "m": 2}  # enum libbpf_tristate
 
 
@@ -22,13 +23,8 @@ def configured(name: str, found: BpfObject, kernel: KernelView) -> int | None:
 
     A weak variable that is not set reads 0.
     """
-    if name == KERNEL_VERSION:
-        version = kernel.version
-        return version.major << 16 | version.minor << 8 | min(version.patch, 255) if version else None
-    if name == _HAS_COOKIE:
-        return _asked(FeatureKind.HELPER, "bpf_get_attach_cookie", kernel)
-    if name == _HAS_WRAPPER:
-        return _asked(FeatureKind.LANGUAGE, "syscall_wrapper", kernel)
+    if name in _MADE_UP:
+        return _made_up(name, kernel)
     if kernel.symbols is None:
         return None
     text = kernel.symbols.get(name)
@@ -38,6 +34,16 @@ def configured(name: str, found: BpfObject, kernel: KernelView) -> int | None:
     if extern is None or found.btf is None:
         return None
     return _value(text, extern.type, found.btf)
+
+
+def _made_up(name: str, kernel: KernelView) -> int | None:
+    """What libbpf finds out itself."""
+    if name == KERNEL_VERSION:
+        version = kernel.version
+        return version.major << 16 | version.minor << 8 | min(version.patch, 255) if version else None
+    if name == _HAS_COOKIE:
+        return _asked(FeatureKind.HELPER, "bpf_get_attach_cookie", kernel)
+    return _asked(FeatureKind.LANGUAGE, "syscall_wrapper", kernel)
 
 
 def _asked(kind: FeatureKind, name: str, kernel: KernelView) -> int | None:

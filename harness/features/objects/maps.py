@@ -36,16 +36,15 @@ def read_legacy_maps(elf: ElfObject) -> Iterator[tuple[int, MapDefinition]]:
     """Each map of the legacy section with its offset in it; what does not fit is left out."""
     order = ">" if elf.big_endian else "<"
     for symbol in elf.symbols:
-        section = elf.sections[symbol.section] if _inside(symbol.section, elf) else None
-        if section is None or section.name != LEGACY or symbol.kind == "STT_SECTION":
+        number = symbol.section
+        if number is None or not 0 < number < len(elf.sections) or symbol.kind == "STT_SECTION":
+            continue
+        section = elf.sections[number]
+        if section.name != LEGACY:
             continue
         if symbol.value + 4 * _LEGACY_FIELDS <= len(section.data):
             kind, _, _, entries, flags = struct.unpack_from(f"{order}5I", section.data, symbol.value)
             yield symbol.value, MapDefinition(symbol.name, kind, flags, max_entries=entries)
-
-
-def _inside(number: int | None, elf: ElfObject) -> bool:
-    return number is not None and 0 < number < len(elf.sections)
 
 
 def _definitions(btf: Btf, name: str, type_id: int, *, inner: bool) -> Iterator[MapDefinition]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from harness.features.objects.flow import Budget, reachable
-from harness.features.objects.guards import Answers, Guard, guards_of, known_values
+from harness.features.objects.guards import KERNEL_VERSION, Answers, Guard, guards_of, known_values
 from harness.features.objects.instructions import CALL, PSEUDO_CALL
-from harness.features.objects.model import BpfObject, Function, TargetKind
+from harness.features.objects.model import BpfObject, Extern, Function, TargetKind
 from harness.features.objects.scan import Sighting, sightings
 from harness.features.objects.sections import SectionMeaning, meaning_of
 from harness.features.objects.uses import UseKey, UseKind
@@ -41,8 +41,15 @@ class FunctionView:
 class Program:
     """One program of an object."""
 
-    def __init__(self, entry: Function, views: Mapping[Place, FunctionView], budget: Budget) -> None:
+    def __init__(
+        self,
+        entry: Function,
+        views: Mapping[Place, FunctionView],
+        externs: Mapping[str, Extern],
+        budget: Budget,
+    ) -> None:
         self.entry = entry
+        self.externs = externs
         self.meaning: SectionMeaning | None = meaning_of(entry.section)
         self._views = views
         self._budget = budget
@@ -109,11 +116,12 @@ def assumptions(guards: tuple[Guard, ...]) -> list[tuple[str, Answers]]:
     found: list[tuple[str, Answers]] = []
     for guard in guards[:MAX_GUARDS]:
         low, high = guard.alternatives
-        found.append((f"if {guard.text}", {guard: low}))
-        found.append((f"unless {guard.text}", {guard: high}))
+        text = f"{guard.text} is new enough" if guard.text == KERNEL_VERSION else guard.text
+        found.append((f"only if {text}", {guard: low}))
+        found.append((f"unless {text}", {guard: high}))
     if 1 < len(guards) <= MAX_GUARDS:
         text = " or ".join(guard.text for guard in guards[:3]) + (" or …" if len(guards) > 3 else "")
-        found.append((f"if {text}", {guard: guard.alternatives[0] for guard in guards}))
+        found.append((f"only if {text}", {guard: guard.alternatives[0] for guard in guards}))
         found.append((f"unless {text}", {guard: guard.alternatives[1] for guard in guards}))
     return found
 

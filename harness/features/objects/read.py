@@ -1,8 +1,8 @@
 """Reading a BPF object whole: the entrance of this room.
 
 The rules for what is a program are libbpf's (bpf_object__elf_collect, bpf_object__add_programs): function
-symbols in executable sections; those in `.text` are subprograms. What cannot be read is said in `notes`, and the
-rest is read all the same.
+symbols in executable sections; those in `.text` are subprograms. What cannot be read is said in `notes`, and
+the rest is read all the same.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from harness.build.btftypes import Btf, BtfError
 from harness.build.objects import read_elf
 from harness.errors import UserError
 from harness.features.objects.elf import ElfObject, Symbol, read_elf_object
-from harness.features.objects.extinfo import ExtInfo, read_ext
 from harness.features.objects.externs import read_externs
+from harness.features.objects.extinfo import ExtInfo, read_ext
 from harness.features.objects.instructions import decode, target_of
 from harness.features.objects.maps import LEGACY, read_legacy_maps, read_maps
 from harness.features.objects.model import BpfObject, Extern, Function, Instruction, MapDefinition, Target
@@ -111,8 +111,8 @@ class _Reader:
     def _miss_symbols(self) -> None:
         if not any(symbol.kind == "STT_FUNC" for symbol in self._elf.symbols):
             self._notes.append(
-                "no function symbols (a stripped object): each section is taken for one function, and what its "
-                "instructions refer to is known in part; libbpf refuses such an object"
+                "no function symbols (a stripped object): each section is taken for one function, and what "
+                "its instructions refer to is known in part; libbpf refuses such an object"
             )
         if self._elf.big_endian:
             self._notes.append("big-endian: it is read, but not loaded, as the guests are x86-64")

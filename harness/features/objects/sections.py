@@ -21,9 +21,9 @@ class AttachCheck(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SectionMeaning:
-    """What a section's name says of the program in it; types by UAPI name, attach type "" where there is none.
+    """What a section's name says of the program in it; types by UAPI name, attach type "" for none.
 
-    `target` is what the kernel's BTF must hold for the program to be loaded (a function, a typedef), "" for none.
+    `target` is what the kernel's BTF must hold for the program to be loaded (a function, a typedef), or "".
     `autoload` is False for names that begin with `?`.
     """
 

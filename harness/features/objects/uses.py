@@ -12,7 +12,7 @@ from harness.features.types import FeatureKind
 
 
 class UseKind(StrEnum):
-    """Kinds of features, by the names asking knows them, and what only a kernel's BTF or configuration tells."""
+    """Kinds of features, by the names asking knows them, and what only BTF or configuration tells."""
 
     HELPER = "helper"
     KFUNC = "kfunc"
@@ -68,6 +68,7 @@ class Use:
     why: str = ""  # the guard, what libbpf does, or which map
     places: tuple[str, ...] = ()  # "function+12", instructions counted from the function's start
     relocations: tuple[tuple[CoreRelocation, bool], ...] = ()  # and whether a load or store holds it
+    guarded: bool = False  # optional because of a guard, which each kernel answers
 
 
 @dataclass(frozen=True, slots=True)
