@@ -20,6 +20,7 @@ from harness.errors import InfrastructureError, UserError
 from harness.model import HOST, Program
 from harness.options import OPTIONS, Choice, Obtained, by_age, obtain, usable_folder, wanted_kernels
 from harness.progress import RunProgress
+from harness.pytest_plugin import requires
 from harness.pytest_plugin.guests import Guests, Workshop
 from harness.pytest_plugin.items import CaseItem, ProgramFile
 from harness.pytest_plugin.ledger import Gatherer, attach
@@ -45,11 +46,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             default=[] if option.multiple else option.default,
             help=option.help,
         )
+    requires.add_options(group)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Put files in the place of case ids among the arguments."""
     config.addinivalue_line("markers", "slow: a variant that exhausts a limit of the verifier on purpose")
+    requires.configure(config)
     targets = read_arguments(config.args, config.invocation_params.dir, config.rootpath)
     config.stash[TARGETS] = targets
     config.args[:] = targets.arguments

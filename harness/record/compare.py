@@ -73,12 +73,9 @@ def _taken(measured: Run | Snapshot) -> Snapshot:
 
 def _alike_tagged(old: Snapshot, new: Snapshot) -> tuple[Snapshot, Snapshot]:
     """Give both sides ids with the compiler where one of them has several."""
-    several_old, several_new = len(old.compilers) > 1, len(new.compilers) > 1
-    if several_old and not several_new:
-        return old, tagged(new)
-    if several_new and not several_old:
-        return tagged(old), new
-    return old, new
+    if old.tagged is new.tagged:
+        return old, new
+    return (old, tagged(new)) if old.tagged else (tagged(old), new)
 
 
 def _host(old: Snapshot, new: Snapshot) -> list[tuple[str, str]]:

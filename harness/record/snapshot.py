@@ -6,7 +6,7 @@ A run file is made small here; a baseline is read into the same records (`harnes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from harness.model import HOST, CaseResult, KernelRun, Outcome, Run, Stage, VerdictKind
@@ -93,7 +93,15 @@ class Snapshot:
     kernels: Mapping[str, KernelState]
     cases: Mapping[Key, CaseRecord]
     partial: bool = False
-    compilers: tuple[str, ...] = field(default=())  # names its cases were built with
+
+    @property
+    def tagged(self) -> bool:
+        """Whether ids name the compiler, as those of runs with several do."""
+        return any(
+            case.endswith(f"+{item.under.compiler.partition(' ')[0]}]")
+            for (kernel, case), item in self.cases.items()
+            if kernel != HOST and item.under.compiler
+        )
 
 
 def snapshot(run: Run, label: str = "") -> Snapshot:
@@ -102,13 +110,11 @@ def snapshot(run: Run, label: str = "") -> Snapshot:
                for kernel in run.kernels}  # fmt: skip
     by_name = {kernel.name: kernel for kernel in run.kernels}
     records = [record(case, run, by_name.get(case.kernel)) for case in run.cases]
-    compilers = tuple(sorted({case.compiler for case in run.cases if case.compiler}))
     return Snapshot(
         label or run.id,
         MappingProxyType(kernels),
         MappingProxyType({(item.kernel, item.case): item for item in records}),
         run.partial,
-        compilers,
     )
 
 
