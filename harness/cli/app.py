@@ -21,6 +21,7 @@ from harness.cli.disagreements import disagreements_command
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
 from harness.cli.kernels import kernels
+from harness.cli.nightly import nightly
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.shell import shell
@@ -63,7 +64,7 @@ def app(context: click.Context) -> None:
     context.meta.setdefault(COMMAND, ("bpfmatrix", *sys.argv[1:]))
 
 
-for _command in (run, check, disagreements_command, explain, kernels, doctor, report, shell):
+for _command in (run, nightly, check, disagreements_command, explain, kernels, doctor, report, shell):
     app.add_command(_command)
 
 

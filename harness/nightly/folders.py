@@ -49,7 +49,7 @@ def only_night(nights: Path) -> Iterator[None]:
 
 
 def finished(nights: Path) -> tuple[NightRecord, ...]:
-    """Records of the nights there are, the latest first; folders without a readable record are passed over."""
+    """Records of the nights there are, the latest first; folders without a readable one are passed over."""
     if not nights.is_dir():
         return ()
     found = [read(folder) for folder in nights.iterdir() if _NAME.fullmatch(folder.name)]

@@ -1,7 +1,7 @@
 """`junit.xml`: a test suite per kernel, a test case per variant; what got worse fails, what is broken errs.
 
-Unlike `bpfmatrix report --format junit`, where a case fails that is not as its manifest expects, a night's case
-fails when it is worse than before: the file and the exit status say the same.
+Unlike `bpfmatrix report --format junit`, where a case fails that is not as its manifest expects, a case of a
+night fails when it is worse than before: the file and the exit status say the same.
 """
 
 from __future__ import annotations
