@@ -39,14 +39,14 @@ def read_object(path: Path) -> ObjectInfo:
     relocatable, with a legacy `maps` section, or without a program. Never another exception: the bytes
     may be hostile.
     """
-    raw = _read(path)
+    raw = read_elf(path)
     return ObjectInfo(path, hashlib.sha256(raw).hexdigest(), inspect(raw, str(path)))
 
 
 def inspect(raw: bytes, where: str) -> tuple[str, ...]:
     """Return the names of the BPF programs in the object `raw`; UserError, naming `where`, if unusable."""
     try:
-        return tuple(_programs(ELFFile(_Metered(raw)), where))
+        return tuple(_programs(ELFFile(Metered(raw)), where))
     except UserError:
         raise
     except Exception as error:  # pyelftools lets AssertionError, ConstructError, RecursionError … through
@@ -55,7 +55,8 @@ def inspect(raw: bytes, where: str) -> tuple[str, ...]:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def read_elf(path: Path) -> bytes:
+    """Return the bytes of an ELF file; UserError: unreadable, above 64 MiB, or something else than ELF."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -71,7 +72,7 @@ def _read(path: Path) -> bytes:
     return raw
 
 
-class _Metered(io.BytesIO):
+class Metered(io.BytesIO):
     """Bounds the work on a hostile file: overlapping tables cannot be read over and over."""
 
     def __init__(self, raw: bytes) -> None:

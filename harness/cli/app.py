@@ -17,6 +17,7 @@ import click
 
 from harness.cli.check import check
 from harness.cli.common import COMMAND, INTERRUPTED
+from harness.cli.disagreements import disagreements_command
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
 from harness.cli.kernels import kernels
@@ -62,7 +63,7 @@ def app(context: click.Context) -> None:
     context.meta.setdefault(COMMAND, ("bpfmatrix", *sys.argv[1:]))
 
 
-for _command in (run, check, explain, kernels, doctor, report, shell):
+for _command in (run, check, disagreements_command, explain, kernels, doctor, report, shell):
     app.add_command(_command)
 
 
