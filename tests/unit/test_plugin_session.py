@@ -9,8 +9,11 @@ from typing import Any
 
 import plugin_fakes
 import pytest
+from features_support import feature, kernel
 
 from harness.errors import InfrastructureError
+from harness.features import measured
+from harness.features.types import FeatureKind
 from harness.model import BuildFailure, Stage
 
 KERNELS = """
@@ -101,6 +104,25 @@ def test_cases_pass_or_fail_by_outcome_kernel_by_kernel(run: Run) -> None:
         ["run " + name.replace("5.10", kernel) for name in ALL_ON_5_10] for kernel in ("5.10", "6.1")
     )
     assert ran == ["start 5.10", *older, "close 5.10", "start 6.1", *newer, "close 6.1"]
+
+
+def test_a_case_marked_for_a_feature_is_skipped_where_a_kernel_measurably_lacks_it(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = kernel("5.10", "5.10.1", [feature(FeatureKind.MAP_TYPE, "BPF_MAP_TYPE_RINGBUF", "no")])
+    having = kernel("6.1", "6.1.1", [feature(FeatureKind.MAP_TYPE, "BPF_MAP_TYPE_RINGBUF", "yes")])
+    for each in (lacking, having):
+        measured.write(each, project / "measured")
+    monkeypatch.setenv(measured.FOLDER_VARIABLE, str(project / "measured"))
+    (project / "conftest.py").write_text(
+        "import pytest\n\ndef pytest_collection_modifyitems(items):\n"
+        "    for item in items:\n        item.add_marker(pytest.mark.bpf_requires('map:ringbuf'))\n"
+    )
+    run("-k", "one").assert_outcomes(passed=2, skipped=2, deselected=4)
+    assert [event for event in events() if event.startswith("start")] == ["start 6.1"]
+    skipped = [case for case in run_file()["cases"] if case["kernel"] == "5.10"]
+    assert {case["outcome"] for case in skipped} == {"not_run"}
+    assert "lacks BPF_MAP_TYPE_RINGBUF" in skipped[0]["reason"]
 
 
 def add_host_program(root: Path) -> None:
