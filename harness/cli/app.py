@@ -15,8 +15,10 @@ from types import FrameType
 
 import click
 
+from harness.cli.baseline import baseline
 from harness.cli.check import check
 from harness.cli.common import COMMAND, INTERRUPTED
+from harness.cli.compare import compare
 from harness.cli.disagreements import disagreements_command
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
@@ -63,7 +65,18 @@ def app(context: click.Context) -> None:
     context.meta.setdefault(COMMAND, ("bpfmatrix", *sys.argv[1:]))
 
 
-for _command in (run, check, disagreements_command, explain, kernels, doctor, report, shell):
+for _command in (
+    run,
+    check,
+    disagreements_command,
+    explain,
+    kernels,
+    doctor,
+    report,
+    shell,
+    compare,
+    baseline,
+):
     app.add_command(_command)
 
 
