@@ -100,6 +100,8 @@ class Analysis:
                 why=f"{found.relocated} CO-RE relocations; or BTF from elsewhere",
             )
         for extern in found.externs.values():
+            if not extern.section:
+                yield Use(UseKey(UseKind.UNDEFINED, extern.name))
             if extern.section == KCONFIG and not extern.weak and not extern.name.startswith(_LIBBPFS_OWN):
                 yield Use(
                     UseKey(UseKind.KCONFIG, extern.name), why="not weak: libbpf refuses where it is not set"
