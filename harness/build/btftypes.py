@@ -153,33 +153,40 @@ class Btf:
 
     def members(self, found: BtfType) -> Iterator[Member]:
         """The members of a struct or union, in order."""
-        for name, kind, offset in struct.iter_unpack(f"{self.order}III", found.rest):
+        for name, kind, offset in self._records("III", found):
             width = offset >> 24 if found.flag else 0
             yield Member(self.string(name), kind, offset & 0xFFFFFF if found.flag else offset, width)
 
     def enumerators(self, found: BtfType) -> Iterator[tuple[str, int]]:
         """The names and values of an enum or enum64, in order."""
         if found.kind == ENUM64:
-            for name, low, high in struct.iter_unpack(f"{self.order}III", found.rest):
+            for name, low, high in self._records("III", found):
                 value = high << 32 | low
                 yield self.string(name), value - (1 << 64) if found.flag and value >> 63 else value
         else:
             letter = "i" if found.flag else "I"
-            for name, value in struct.iter_unpack(f"{self.order}I{letter}", found.rest):
+            for name, value in self._records(f"I{letter}", found):
                 yield self.string(name), value
 
     def parameters(self, proto: BtfType) -> Iterator[tuple[str, int]]:
         """The names and types of a function prototype's parameters."""
-        for name, kind in struct.iter_unpack(f"{self.order}II", proto.rest):
+        for name, kind in self._records("II", proto):
             yield self.string(name), kind
 
-    def variables(self, datasec: BtfType) -> Iterator[tuple[int, int, int]]:
+    def variables(self, datasec: BtfType) -> Iterator[tuple[int, ...]]:
         """The type, offset and size in bytes of each entry of a data section."""
-        yield from struct.iter_unpack(f"{self.order}III", datasec.rest)
+        yield from self._records("III", datasec)
 
     def words(self, found: BtfType) -> tuple[int, ...]:
         """What stands behind a type's head, as 32-bit words."""
         return struct.unpack(f"{self.order}{len(found.rest) // 4}I", found.rest)
+
+    def _records(self, form: str, found: BtfType) -> Iterator[tuple[int, ...]]:
+        """The parts of a type; BtfError for a kind that has others."""
+        try:
+            yield from struct.iter_unpack(f"{self.order}{form}", found.rest)
+        except struct.error as error:
+            raise BtfError(f"a {KIND_NAMES[found.kind]} has no such parts") from error
 
     def _place(self, number: int) -> int:
         if not 0 <= number < len(self._places):

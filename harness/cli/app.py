@@ -15,11 +15,15 @@ from types import FrameType
 
 import click
 
+from harness.cli.baseline import baseline
+from harness.cli.bisect import bisect_command
 from harness.cli.check import check
 from harness.cli.common import COMMAND, INTERRUPTED
+from harness.cli.compare import compare
 from harness.cli.disagreements import disagreements_command
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
+from harness.cli.history import history
 from harness.cli.kernels import kernels
 from harness.cli.nightly import nightly
 from harness.cli.report import report
@@ -64,7 +68,21 @@ def app(context: click.Context) -> None:
     context.meta.setdefault(COMMAND, ("bpfmatrix", *sys.argv[1:]))
 
 
-for _command in (run, nightly, check, disagreements_command, explain, kernels, doctor, report, shell):
+for _command in (
+    run,
+    nightly,
+    check,
+    disagreements_command,
+    explain,
+    kernels,
+    doctor,
+    report,
+    shell,
+    compare,
+    baseline,
+    bisect_command,
+    history,
+):
     app.add_command(_command)
 
 

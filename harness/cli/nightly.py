@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,6 +28,7 @@ from harness.record.changes import Thresholds
 from harness.schedule import GUEST_MIB, auto_jobs
 
 _OVERHEAD_MIB = 92  # QEMU beside its guest's memory
+_DEFAULT = Thresholds()
 _EPILOG = """\b
 Examples:
   bpfmatrix nightly
@@ -40,17 +41,13 @@ Exit status: 0 nothing worse, 1 something is worse than the baseline or the nigh
 """
 
 
-class _Jobs(click.ParamType):
-    """A number of guests, or `auto`."""
-
-    name = "jobs"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        if value == "auto":
-            return None
-        return int(click.IntRange(1, 64).convert(value, param, ctx))
+def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
+    """Read a number of guests; None for `auto`."""
+    if value == "auto":
+        return None
+    if value.isascii() and value.isdigit() and 1 <= int(value) <= 64:
+        return int(value)
+    raise click.BadParameter(f"{value!r} is neither a number from 1 to 64 nor 'auto'")
 
 
 @click.command(epilog=_EPILOG)
@@ -67,7 +64,7 @@ class _Jobs(click.ParamType):
 )
 @click.option(
     "--jobs",
-    type=_Jobs(),
+    callback=_jobs,
     default="auto",
     show_default=True,
     metavar="N|auto",
@@ -85,10 +82,14 @@ class _Jobs(click.ParamType):
     metavar="FOLDER",
     help="The committed baseline. Default: baseline/ in --out.",
 )
-@click.option("--insns-percent", type=click.FloatRange(0), default=20.0, show_default=True,
-              help="Growth of the instruction count that is worse, if it is beyond --insns-floor, too.")  # fmt: skip
-@click.option("--insns-floor", type=click.IntRange(0), default=1000, show_default=True,
-              help="Instructions more that are worse, if they are beyond --insns-percent, too.")  # fmt: skip
+@click.option(
+    "--insns",
+    type=(click.FloatRange(0), click.IntRange(0)),
+    default=(_DEFAULT.insns_percent, _DEFAULT.insns_floor),
+    show_default=True,
+    metavar="PERCENT COUNT",
+    help="From which growth on the instruction count is worse: beyond both.",
+)
 @click.option(
     "--notify-command",
     metavar="COMMAND",
@@ -106,13 +107,9 @@ def nightly(
     choice: Choice,
     programs: tuple[Path, ...],
     keyword: str,
-    jobs: int | None,
-    refresh: bool,
-    baseline: Path | None,
-    insns_percent: float,
-    insns_floor: int,
     notify_command: str | None,
     step_summary: Path | None,
+    **how: Any,
 ) -> int:
     """Run everything on every kernel, and say what is different from the baseline and from the night before.
 
@@ -122,12 +119,12 @@ def nightly(
     out = usable_folder(choice.out)
     material = _material(choice, programs, keyword)
     wishes = Wishes(
-        places=Places(out, baseline or out / "baseline"),
+        places=Places(out, how["baseline"] or out / "baseline"),
         selection=Selection(keyword, tuple(map(str, programs)), choice.clang),
         guest=choice.guest,
-        jobs=jobs or auto_jobs(_guest_mib(material)),
-        thresholds=Thresholds(insns_percent=insns_percent, insns_floor=insns_floor),
-        refresh=refresh,
+        jobs=how["jobs"] or auto_jobs(_guest_mib(material)),
+        thresholds=Thresholds(*how["insns"]),
+        refresh=how["refresh"],
         command=shlex.join(click.get_current_context().meta.get(COMMAND, ("bpfmatrix", "nightly"))),
     )
     with RunProgress() as progress:

@@ -1,4 +1,4 @@
-"""Nights and the history: whatever kept a night out of it (a lock, a full disk, a kill), the next puts it in."""
+"""Nights and the history: whatever kept a night out of it (a lock, a kill), the next puts it in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def catch_up(history: Path, nights: Path, records: Sequence[NightRecord]) -> tup
 
 
 def _recorded(history: Path) -> frozenset[str]:
-    """Ids of the runs the history has; opening it takes no lock, so it is told of while another run writes."""
+    """Ids of the runs the history has; reading takes no lock another run's writing stands in the way of."""
     if not history.is_file():
         return frozenset()
     with reading(history) as connection:

@@ -83,7 +83,9 @@ def _options(wishes: Wishes, material: Material, refreshed: Iterable[Refreshed])
     there = [(kernel.now, kernel) for kernel in refreshed]
     return RunOptions(
         kernels=tuple(now for now, _ in there if now is not None),
-        missing=tuple((kernel.name, f"cannot be had: {kernel.problem}") for now, kernel in there if now is None),
+        missing=tuple(
+            (kernel.name, f"cannot be had: {kernel.problem}") for now, kernel in there if now is None
+        ),
         programs=material.programs,
         compilers=material.compilers,
         keep=material.keep,

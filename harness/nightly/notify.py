@@ -25,7 +25,7 @@ def command_words(text: str) -> tuple[str, ...]:
         name = words[0] if words else ""
         raise UserError(
             f"--notify-command: there is no program {name!r}",
-            hint="give the path of one, or wrap shell words: --notify-command \"sh -c 'mail -s worse me < $0'\"",
+            hint="give the path of one, or wrap shell words: sh -c 'mail -s worse me < $0'",
         )
     return words
 

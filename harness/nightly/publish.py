@@ -41,7 +41,7 @@ def write_files(night: Night, draft: Path) -> None:
 
 
 def write_index(nights: Path, records: Iterable[NightRecord]) -> None:
-    """Write the page over the nights, the latest first; needs nothing but itself and the folders beside it."""
+    """Write the page over the nights, the latest first; it needs nothing but the folders beside it."""
     with replacing(nights / INDEX) as file:
         file.write(render_index(records))
 

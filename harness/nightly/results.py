@@ -1,4 +1,4 @@
-"""`results.csv`: the rows of the run, each with what changed about it, and a row for each case that is gone. Pure."""
+"""`results.csv`: the rows of the run, each with what changed, and one for each case that is gone. Pure."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from harness.model import CaseResult, Expected, Observation, Origin, Verdict, VerdictKind
 from harness.record.atomic import replacing
+from harness.record.changes import Change
 from harness.scenario import Behaviour
 from harness.verdict.behaviour import check_words
 from harness.verdict.steps import result_words, step_words
@@ -31,6 +33,22 @@ def describe(result: CaseResult, log: Path | None, manifest: Origin | None = Non
         lines.append(f"  manifest: {relative(manifest.file)}")
     lines += _log_end(result, log)
     lines.append(f"  again:    pytest {shlex.quote(result.id)}")
+    return "\n".join(lines)
+
+
+def describe_regression(result: CaseResult, log: Path | None, changes: Sequence[Change]) -> str:
+    """Write what is worse than the baseline says, what else changed, and how to see or accept it."""
+    lines = []
+    for change in changes:
+        lines.append(f"{change.kind.value}: {one_line(change.before)} → {one_line(change.after)}")
+        lines += [f"  why?      {one_line(str(reason))}" for reason in change.reasons]
+    if result.verdict.message:
+        lines.append(f"  cause:    {one_line(result.verdict.message)}")
+    lines += _checks(result)
+    lines += _log_end(result, log)
+    lines.append(f"  again:    pytest --baseline {shlex.quote(result.id)}")
+    words = shlex.quote(result.id.rpartition("@")[0].rpartition("/")[2])
+    lines.append(f"  meant?    bpfmatrix baseline update --kernel {shlex.quote(result.kernel)} -k {words}")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pytest
 from harness.errors import HarnessError
 from harness.execute import not_run, on_host
 from harness.model import HOST, Case, CaseResult, Outcome
-from harness.pytest_plugin.failure import describe, write_log
+from harness.pytest_plugin.against import Against
+from harness.pytest_plugin.failure import describe, describe_regression, write_log
 from harness.pytest_plugin.state import MATRIX, Matrix
+from harness.record.changes import Change
 
 _FINE = (Outcome.AS_EXPECTED, Outcome.NO_EXPECTATION)
 
@@ -24,6 +26,14 @@ class CaseDiffersError(Exception):
         self.result = result
         self.log = log
         super().__init__(result.reason)
+
+
+class RegressedError(CaseDiffersError):
+    """A case that is worse than the baseline says; `changes` are the regressions."""
+
+    def __init__(self, result: CaseResult, log: Path | None, changes: Sequence[Change]) -> None:
+        super().__init__(result, log)
+        self.changes = changes
 
 
 class ProgramFile(pytest.File):
@@ -83,11 +93,21 @@ class CaseItem(pytest.Item):
                 pytest.skip(self.result.reason)
         else:
             self.result = self.matrix.guests.session(self.case.kernel).run(self.case, built)
-        if self.result.outcome not in _FINE:
+        if self.matrix.against is not None:
+            self._compare(self.matrix.against, self.result)
+        elif self.result.outcome not in _FINE:
             raise CaseDiffersError(self.result, write_log(self.result, self.matrix.out))
+
+    def _compare(self, against: Against, result: CaseResult) -> None:
+        kernel = self.matrix.guests.kernel_run(self.case.kernel)
+        worse = against.regressions(result, kernel, self.matrix.compilers)
+        if worse:
+            raise RegressedError(result, write_log(result, self.matrix.out), worse)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say in a few lines what differs; anything unforeseen keeps its traceback."""
+        if isinstance(excinfo.value, RegressedError):
+            return describe_regression(excinfo.value.result, excinfo.value.log, excinfo.value.changes)
         if isinstance(excinfo.value, CaseDiffersError):
             return describe(excinfo.value.result, excinfo.value.log, self.case.program.origin)
         if isinstance(excinfo.value, HarnessError):

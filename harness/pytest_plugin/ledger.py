@@ -12,6 +12,7 @@ from harness import pipeline, report
 from harness.errors import HarnessError
 from harness.execute import describe_kernel
 from harness.model import HOST, CaseResult, KernelRun, Run
+from harness.pytest_plugin.against import runs_everything
 from harness.pytest_plugin.failure import relative
 from harness.pytest_plugin.items import CaseItem
 from harness.pytest_plugin.state import Matrix
@@ -89,6 +90,7 @@ class Gatherer:
         self.matrix = matrix
         self.ledger = Ledger()
         self.problem: HarnessError | None = None
+        self.missing: tuple[str, ...] = ()  # in the baseline and not in this session
         self.reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
         self.plain = config.get_verbosity() == 0 and config.getoption("dist", "no") == "no"
         if self.reporter is not None and self.plain:
@@ -118,6 +120,11 @@ class Gatherer:
         except HarnessError as problem:
             self.problem = problem
             session.exitstatus = problem.exit_status
+        against = self.matrix.against
+        if against is not None and not stopped and runs_everything(session.config, self.matrix.targets.paths):
+            self.missing = against.missing(self.ledger.rows)
+            if self.missing and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.ledger.broken and exitstatus == pytest.ExitCode.TESTS_FAILED:
             session.exitstatus = HarnessError.exit_status
 
@@ -133,6 +140,8 @@ class Gatherer:
             terminalreporter.line(line)
         for name, why in self.matrix.missing:
             terminalreporter.line(f"{name} was not run: it {why}", yellow=True)
+        for case in self.missing:
+            terminalreporter.line(f"case missing (regression): {case}", red=True)
         for file in self.ledger.files:
             terminalreporter.line(f"written: {relative(file)}")
         following = next_command(run, _same_options(self.matrix))

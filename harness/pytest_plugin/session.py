@@ -21,11 +21,13 @@ from harness.model import HOST, Program
 from harness.options import OPTIONS, Choice, Obtained, by_age, obtain, usable_folder, wanted_kernels
 from harness.progress import RunProgress
 from harness.pytest_plugin import requires
+from harness.pytest_plugin.against import Against
 from harness.pytest_plugin.guests import Guests, Workshop
 from harness.pytest_plugin.items import CaseItem, ProgramFile
 from harness.pytest_plugin.ledger import Gatherer, attach
 from harness.pytest_plugin.state import MATRIX, TARGETS, Matrix, is_worker
 from harness.pytest_plugin.targets import Targets, read_arguments
+from harness.record.baseline import FOLDER, read_baseline
 
 _INPUT = "bpfmatrix"  # key in xdist's workerinput: what the controller obtained
 
@@ -47,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help=option.help,
         )
     requires.add_options(group)
+    group.addoption(
+        "--baseline",
+        dest="matrix_baseline",
+        action="store_true",
+        help="Fail on regressions against reports/baseline/ only, whatever the manifests expect.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -178,7 +186,16 @@ def _plan(config: pytest.Config, targets: Targets) -> Matrix:
         arguments=tuple(map(str, config.invocation_params.args)),
         guests=Guests(got.kernels, choice.guest),
         workshop=Workshop(got.kernels, got.missing, compilers),
+        against=_against(config, got) if running else None,
     )
+
+
+def _against(config: pytest.Config, got: Obtained) -> Against | None:
+    """Read the baseline of the session's kernels; UserError for one that has none."""
+    if not config.option.matrix_baseline:
+        return None
+    names = [kernel.name for kernel in got.kernels]
+    return Against(read_baseline(config.rootpath / FOLDER, names))
 
 
 def _choice(config: pytest.Config, targets: Targets) -> Choice:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.model import Compiler, Kernel, Program
 from harness.options import Choice
+from harness.pytest_plugin.against import Against
 from harness.pytest_plugin.guests import Guests, Workshop
 from harness.pytest_plugin.targets import Targets
 
@@ -28,6 +29,7 @@ class Matrix:
     arguments: tuple[str, ...]  # of pytest, as typed
     guests: Guests
     workshop: Workshop
+    against: Against | None = None  # the baseline, with --baseline
 
 
 TARGETS = pytest.StashKey[Targets]()

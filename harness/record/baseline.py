@@ -23,6 +23,7 @@ from harness.record.snapshot import CaseRecord, KernelState, Snapshot, snapshot
 LABEL = "baseline"
 FOLDER = Path("reports/baseline")
 _SUFFIX = ".txt"
+_MAKE = "bpfmatrix run, then bpfmatrix baseline update"
 _TAG = re.compile(r"\+[^+\[\]]*\]$")
 
 
@@ -66,6 +67,8 @@ def read_baseline(folder: Path, kernels: Iterable[str] | None = None) -> Snapsho
     UserError for a kernel without one, a damaged file, or one of another schema.
     """
     wanted = tuple(kernels) if kernels is not None else baseline_kernels(folder)
+    if not wanted and not baseline_path(folder, HOST).exists():
+        raise UserError("there is no baseline yet", where=str(folder), hint=_MAKE)
     states: dict[str, KernelState] = {}
     cases: dict[tuple[str, str], CaseRecord] = {}
     for name in (*wanted, HOST):

@@ -49,6 +49,16 @@ def compare_runs(
     return Changes(old.label, new.label, tuple(found), compared, tuple(pairs.items()), _notes(old, new))
 
 
+def compare_case(
+    old: CaseRecord | None, new: CaseRecord, thresholds: Thresholds | None = None
+) -> tuple[Change, ...]:
+    """Say what is different in one case of one kernel; `old` is None for a new one."""
+    kernel = new.kernel
+    before = Snapshot("", {}, {} if old is None else {(kernel, old.case): old})
+    after = Snapshot("", {}, {(kernel, new.case): new})
+    return tuple(_Side(before, after, kernel, kernel, thresholds or Thresholds()).changes())
+
+
 def pairs_of(old: Snapshot, new: Snapshot) -> dict[str, str]:
     """Pair the kernels: by name, or the only one of each side."""
     if len(old.kernels) == 1 and len(new.kernels) == 1:

@@ -75,20 +75,24 @@ def _record(connection: sqlite3.Connection, run: Run) -> None:
         (run.id, run.start, run.end, run.host, run.partial, run.harness, back),
     ).lastrowid
     taken = snapshot(run)
-    connection.executemany(
-        "INSERT INTO kernels (run, name, version, release, problem, image, accel) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (number, kernel.name, kernel.version, kernel.release, kernel.problem, kernel.sha256[:12],
-             kernel.accel or "")
-            for kernel in run.kernels
-        ],
-    )  # fmt: skip
-    names = {case for _, case in taken.cases}
-    connection.executemany(
-        "INSERT OR IGNORE INTO cases (name) VALUES (?)", [(name,) for name in sorted(names)]
-    )
+    kernels = [(number, *_kernel_row(kernel)) for kernel in run.kernels]
+    connection.executemany("INSERT INTO kernels VALUES (?, ?, ?, ?, ?, ?, ?)", kernels)
+    names = sorted({_sound(case) for _, case in taken.cases})
+    connection.executemany("INSERT OR IGNORE INTO cases (name) VALUES (?)", [(name,) for name in names])
     ids = dict(connection.execute("SELECT name, number FROM cases"))
-    connection.executemany(_INSERT, [_row(number, ids[item.case], item) for item in taken.cases.values()])
+    rows = [_row(number, ids[_sound(item.case)], item) for item in taken.cases.values()]
+    connection.executemany(_INSERT, rows)
+
+
+def _kernel_row(kernel: KernelRun) -> tuple[str | None, ...]:
+    problem = _sound(kernel.problem) if kernel.problem else None
+    image, accel = short(kernel.sha256), kernel.accel or ""
+    return (kernel.name, kernel.version, kernel.release, problem, image, accel)
+
+
+def _sound(text: str) -> str:
+    """Text SQLite can keep: names of files may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _INSERT = """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from harness.build import btftypes as kinds
 from harness.build.btftypes import Btf
 from harness.features.objects.elf import Symbol
-from harness.features.objects.model import Extern
+from harness.features.objects.model import Constant, Extern
 
 KSYMS, KCONFIG = ".ksyms", ".kconfig"
+_NUMBERS = frozenset({kinds.INT, kinds.ENUM, kinds.ENUM64})
 
 
 def read_externs(undefined: Mapping[str, Symbol], btf: Btf | None) -> dict[str, Extern]:
@@ -25,6 +27,22 @@ def read_externs(undefined: Mapping[str, Symbol], btf: Btf | None) -> dict[str, 
         weak = symbol.bind == "STB_WEAK"
         externs[name] = Extern(name, section, weak, function, number, typed and section == KSYMS)
     return externs
+
+
+def read_constants(btf: Btf, sections: Mapping[str, bytes]) -> dict[tuple[str, int], Constant]:
+    """The numbers in sections of constants (`.rodata…`), by section and offset; BtfError."""
+    found: dict[tuple[str, int], Constant] = {}
+    order: Literal["little", "big"] = "little" if btf.order == "<" else "big"
+    for number in range(1, len(btf)):
+        section = btf.name(number) if btf.kind(number) == kinds.DATASEC else ""
+        if section not in sections:
+            continue
+        for variable, offset, size in btf.variables(btf[number]):
+            data = sections[section][offset : offset + size]
+            kind = btf.kind(btf.resolve(btf[variable].value))
+            if kind in _NUMBERS and 0 < size == len(data) <= 8:
+                found[section, offset] = Constant(btf.name(variable), size, int.from_bytes(data, order))
+    return found
 
 
 def _declared(btf: Btf) -> dict[str, tuple[str, int]]:

@@ -27,6 +27,7 @@ from harness.features.objects.model import Function, Instruction
 
 _FRAME = 10  # the register that points at the stack
 _LD, _LDX, _ST, _STX, _ALU, _ALU64 = 0, 1, 2, 3, 4, 7
+_WIDTHS = (4, 2, 1, 8)  # bytes, by the size bits of a load or store
 _ATOMIC = 0xC0  # the mode bits of an atomic operation
 _SLOT = 0x18  # the size bits of a load or store of 8 bytes
 
@@ -43,9 +44,10 @@ NONZERO: Final = Nonzero()
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """The address of a variable whose content is `content`: a value of the kernel's configuration."""
+    """The address of a variable that never changes; `size` in bytes, 0 where that does not matter."""
 
     content: int | None
+    size: int = 0
 
 
 Value = int | Nonzero | Variable | None  # None: nothing is known
@@ -152,7 +154,7 @@ class _Pass:
     def _loaded(self, instruction: Instruction, state: State) -> Value:
         base = state[instruction.src] if instruction.src <= _FRAME else None
         if isinstance(base, Variable) and instruction.off == 0:
-            return base.content
+            return _read(base, instruction)
         if instruction.src == _FRAME and instruction.code & 0xF8 == 0x60 | _SLOT:
             place = self._slots.get(instruction.off)
             return None if place is None else state[place]
@@ -169,7 +171,7 @@ class _Pass:
                 state = _with(state, register, None)  # fetched values come back in one of them
         if instruction.dst != _FRAME:
             return state[:11] + (None,) * len(self._slots)
-        size = (4, 2, 1, 8)[instruction.code >> 3 & 3]
+        size = _WIDTHS[instruction.code >> 3 & 3]
         changed = list(state)
         for offset, place in self._slots.items():
             if offset < instruction.off + size and instruction.off < offset + 8:
@@ -178,6 +180,14 @@ class _Pass:
         if place >= 0 and size == 8 and kind == _STX and instruction.code & 0xE0 == 0x60:
             changed[place] = state[instruction.src] if instruction.src <= _FRAME else None
         return tuple(changed)
+
+
+def _read(variable: Variable, instruction: Instruction) -> int | None:
+    """What a load of the variable gives; None for a load that is wider, or keeps a sign."""
+    width = _WIDTHS[instruction.code >> 3 & 3]
+    if variable.content is None or width > (variable.size or 8) or instruction.code & 0xE0 != 0x60:
+        return None
+    return variable.content & ((1 << 8 * width) - 1)
 
 
 def _stack_slots(code: tuple[Instruction, ...]) -> dict[int, int]:

@@ -18,6 +18,7 @@ from harness.features.objects.flow import NONZERO, Value, Variable
 from harness.features.objects.instructions import LD_IMM64
 from harness.features.objects.model import (
     BpfObject,
+    Constant,
     CoreRelocation,
     Extern,
     Function,
@@ -44,6 +45,7 @@ class GuardKind(StrEnum):
     CORE = "core"
     KSYM = "ksym"
     KCONFIG = "kconfig"
+    CONSTANT = "constant"  # a `const volatile` the loader may set
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,22 @@ class Guard:
     text: str
     relocation: CoreRelocation | None = field(default=None, compare=False)
     extern: str = ""
+    constant: Constant | None = None
 
     @property
     def alternatives(self) -> tuple[int, ...]:
         """The answers worth trying where the kernel is not known."""
+        if self.constant is not None:
+            return (self.constant.value,)
         return (0, _NEWEST) if self.text == KERNEL_VERSION else (0, 1)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What to say of a use that is not there with each of `alternatives`."""
+        if self.constant is not None:
+            return (f"only if its loader sets {self.text}",)
+        text = f"{self.text} is new enough" if self.text == KERNEL_VERSION else self.text
+        return (f"only if {text}", f"unless {text}")
 
 
 Answers = Mapping[Guard, int | None]
@@ -76,6 +89,10 @@ def guards_of(function: Function, found: BpfObject) -> dict[int, Guard]:
             asked[at] = Guard(GuardKind.KCONFIG, extern.name, extern=extern.name)
         elif extern.weak:
             asked[at] = Guard(GuardKind.KSYM, f"exists({extern.name})", extern=extern.name)
+    for at, target in function.targets.items():
+        constant = found.constants.get((target.section, target.offset))
+        if target.kind is TargetKind.DATA and constant is not None:
+            asked[at] = Guard(GuardKind.CONSTANT, constant.name, constant=constant)
     return asked
 
 
@@ -87,6 +104,8 @@ def known_values(function: Function, asked: Mapping[int, Guard], answers: Answer
         answer = answers.get(guard)
         if guard.kind is GuardKind.KCONFIG:
             known[at] = Variable(answer)
+        elif guard.constant is not None:
+            known[at] = Variable(answer, guard.constant.size)
         elif guard.kind is GuardKind.KSYM and answer:
             known[at] = NONZERO
         else:

@@ -17,9 +17,12 @@ from harness.features.objects.model import CoreRelocation
 from harness.features.objects.uses import Necessity, ObjectUses, Use, UseKey, UseKind
 from harness.features.objects.view import KernelView
 from harness.features.types import FeatureKind, Support
+from harness.model import KernelVersion
 
 _LONGEST_OFFSET = 0x7FFF
 _TARGET_KINDS = {"func": kinds.FUNC, "typedef": kinds.TYPEDEF, "struct": kinds.STRUCT}
+_IN_MEMORY = frozenset({GuardKind.KCONFIG, GuardKind.CONSTANT})
+_MEMORY_SINCE = KernelVersion(5, 5)
 _NO_BTF = "this kernel's BTF is not at hand"
 
 
@@ -105,7 +108,7 @@ def _counts(use: Use, asker: _Asker, *, here: bool) -> bool:
     """
     if use.necessity is Necessity.NEEDED:
         return here
-    return use.guarded and here and asker.sure(use)
+    return use.guarded and here and (asker.sure(use) or asker.undecided(use))
 
 
 class _Asker:
@@ -124,6 +127,8 @@ class _Asker:
             UseKind.TARGET: self._target,
             UseKind.KSYM: self._ksym,
             UseKind.KCONFIG: self._kconfig,
+            UseKind.LIMIT: self._limit,
+            UseKind.UNDEFINED: self._undefined,
         }
         handler = handlers.get(use.key.kind, self._feature)
         return handler(use)
@@ -140,17 +145,31 @@ class _Asker:
         return all(self.guard(guard) is not None for program in programs for guard in program.guards)
 
     def _guard(self, guard: Guard) -> int | None:
-        if guard.kind is GuardKind.KCONFIG:
-            return configured(guard.extern, self._analysis.found, self._kernel)
+        if guard.kind in _IN_MEMORY:
+            return self._in_memory(guard) if self._follows_memory() else None
         if guard.kind is GuardKind.KSYM:
             support, _, _ = self._extern(guard.extern)
             return {Support.YES: 1, Support.NO: 0}.get(support)
         if guard.relocation is None or self._kernel.types is None:
             return None
         resolved = self._resolve(guard.relocation)
-        if not resolved.candidates and self._kernel.modules_have_types:
-            return None
-        return resolved.value
+        unsure = not resolved.candidates and self._kernel.modules_have_types
+        return None if unsure else resolved.value
+
+    def _in_memory(self, guard: Guard) -> int | None:
+        if guard.constant is not None:
+            return guard.constant.value
+        return configured(guard.extern, self._analysis.found, self._kernel)
+
+    def _follows_memory(self) -> bool:
+        """Whether the verifier knows what read-only maps hold (a23740ec43ba, 5.5)."""
+        return self._kernel.version is None or self._kernel.version >= _MEMORY_SINCE
+
+    def undecided(self, use: Use) -> bool:
+        """Whether the verifier looks at both sides of every guard the use stands behind."""
+        programs = [p for p in self._analysis.programs if p.entry.name == use.program]
+        kinds_of = {guard.kind for program in programs for guard in program.guards}
+        return bool(kinds_of) and kinds_of <= _IN_MEMORY and not self._follows_memory()
 
     def _resolve(self, relocation: CoreRelocation) -> Resolution:
         if relocation not in self._resolved:
@@ -169,6 +188,15 @@ class _Asker:
         if answer.support is Support.UNKNOWN and kind is FeatureKind.KFUNC:
             return self._extern(use.key.name)
         return answer.support, str(answer.basis), answer.reason
+
+    def _limit(self, _use: Use) -> tuple[Support, str, str]:
+        return Support.NO, Basis.DOCUMENTED, "a program may have 1,000,000 (BPF_COMPLEXITY_LIMIT_INSNS)"
+
+    def _undefined(self, use: Use) -> tuple[Support, str, str]:
+        if self._analysis.found.btf is None:
+            return Support.UNKNOWN, Basis.NOTHING, "without BTF nobody knows where it comes from"
+        reason = "undefined in the object and not declared __ksym or __kconfig: libbpf refuses it"
+        return Support.NO, Basis.BTF, reason
 
     def _core(self, use: Use) -> tuple[Support, str, str]:
         if self._kernel.types is None:

@@ -137,6 +137,14 @@ class Extern:
     typed: bool = False  # a variable with a type, looked up in the kernel's BTF
 
 
+class Constant(NamedTuple):
+    """A number in `.rodata`: what it is unless the object's loader sets it before loading."""
+
+    name: str
+    size: int
+    value: int
+
+
 @dataclass(frozen=True, slots=True)
 class BpfObject:
     """Everything read of one file. `notes` says, in sentences, what could not be."""
@@ -147,6 +155,7 @@ class BpfObject:
     maps: tuple[MapDefinition, ...] = ()
     externs: Mapping[str, Extern] = field(default_factory=dict)
     data_sections: tuple[str, ...] = ()
+    constants: Mapping[tuple[str, int], Constant] = field(default_factory=dict)  # by section and offset
     btf: Btf | None = None
     license: str = ""
     big_endian: bool = False

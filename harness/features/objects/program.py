@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from harness.features.objects.flow import Budget, reachable
-from harness.features.objects.guards import KERNEL_VERSION, Answers, Guard, guards_of, known_values
+from harness.features.objects.guards import Answers, Guard, guards_of, known_values
 from harness.features.objects.instructions import CALL, PSEUDO_CALL
 from harness.features.objects.model import BpfObject, Extern, Function, TargetKind
 from harness.features.objects.scan import Sighting, sightings
@@ -16,6 +16,7 @@ from harness.features.objects.uses import UseKey, UseKind
 Place = tuple[str, int]  # a function by section and offset
 Reach = Mapping[Place, frozenset[int]]
 MAX_GUARDS = 48  # of a program; beyond that the kernel's answers are used, but guards are not tried out
+_LIMIT = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS
 _OLD_LIMIT = 4096  # BPF_MAXINSNS, a program's length before 5.2
 
 
@@ -104,7 +105,9 @@ class Program:
 
     def _whole(self, reach: Reach) -> Iterable[UseKey]:
         """What the program uses as a whole rather than in one instruction."""
-        if self.length > _OLD_LIMIT:
+        if self.length > _LIMIT:
+            yield UseKey(UseKind.LIMIT, f"{self.length:,} instructions")
+        elif self.length > _OLD_LIMIT:
             yield UseKey(UseKind.LANGUAGE, "insn_limit_1m")
         others = [self._views[place].function for place in reach if self._views[place].function != self.entry]
         if any(function.is_global for function in others):
@@ -115,15 +118,24 @@ def assumptions(guards: tuple[Guard, ...]) -> list[tuple[str, Answers]]:
     """The answers worth trying where the kernel is not known, with words for each: one guard, then all."""
     found: list[tuple[str, Answers]] = []
     for guard in guards[:MAX_GUARDS]:
-        low, high = guard.alternatives
-        text = f"{guard.text} is new enough" if guard.text == KERNEL_VERSION else guard.text
-        found.append((f"only if {text}", {guard: low}))
-        found.append((f"unless {text}", {guard: high}))
+        pairs = zip(guard.words, guard.alternatives, strict=True)
+        found += [(words, {guard: answer}) for words, answer in pairs]
     if 1 < len(guards) <= MAX_GUARDS:
-        text = " or ".join(guard.text for guard in guards[:3]) + (" or …" if len(guards) > 3 else "")
-        found.append((f"only if {text}", {guard: guard.alternatives[0] for guard in guards}))
-        found.append((f"unless {text}", {guard: guard.alternatives[1] for guard in guards}))
+        found.append(("only if", {guard: guard.alternatives[0] for guard in guards}))
+        found.append(("unless", {guard: guard.alternatives[-1] for guard in guards}))
     return found
+
+
+def in_words(program: Program, key: UseKey, words: str, answers: Answers) -> str:
+    """Why a use may be done without; of several guards only those that matter are named."""
+    if len(answers) < 2:
+        return words
+    needed = dict(answers)
+    for guard in answers:
+        fewer = {other: answer for other, answer in needed.items() if other != guard}
+        if key not in program.keys(fewer):
+            needed = fewer
+    return f"{words} {' or '.join(guard.text for guard in needed)}"
 
 
 def _calls(function: Function) -> list[tuple[int, Place]]:

@@ -16,13 +16,21 @@ from harness.build.btftypes import Btf, BtfError
 from harness.build.objects import read_elf
 from harness.errors import UserError
 from harness.features.objects.elf import ElfObject, Symbol, read_elf_object
-from harness.features.objects.externs import read_externs
+from harness.features.objects.externs import read_constants, read_externs
 from harness.features.objects.extinfo import ExtInfo, read_ext
 from harness.features.objects.instructions import decode, target_of
 from harness.features.objects.maps import LEGACY, read_legacy_maps, read_maps
-from harness.features.objects.model import BpfObject, Extern, Function, Instruction, MapDefinition, Target
+from harness.features.objects.model import (
+    BpfObject,
+    Constant,
+    Extern,
+    Function,
+    Instruction,
+    MapDefinition,
+    Target,
+)
 
-MAX_INSTRUCTIONS = 1_000_000  # of an object; what the kernel's BPF_COMPLEXITY_LIMIT_INSNS allows one program
+MAX_INSTRUCTIONS = 2_000_000  # of an object; a program may have a million
 _DATA = (".data", ".rodata", ".bss")
 _SUBPROGRAMS = ".text"
 _NO_EXT = ExtInfo({}, {})
@@ -67,6 +75,7 @@ class _Reader:
             maps=tuple(definition for _, definition in maps),
             externs=self._externs(),
             data_sections=tuple(s.name for s in elf.sections if s.name.startswith(_DATA) and s.size),
+            constants=self._constants(),
             btf=self._btf,
             license=self._license(),
             big_endian=elf.big_endian,
@@ -85,7 +94,7 @@ class _Reader:
             )
         if sum(sections[number].size for number in code) > 8 * MAX_INSTRUCTIONS:
             raise UserError(
-                f"more than {MAX_INSTRUCTIONS:,} instructions, which no kernel loads", where=self._where
+                f"more than {MAX_INSTRUCTIONS:,} instructions; a kernel takes a million", where=self._where
             )
         return code
 
@@ -134,6 +143,13 @@ class _Reader:
         except BtfError as error:
             self._notes.append(f"damaged BTF ({error}): externs are known by name only")
             return read_externs(undefined, None)
+
+    def _constants(self) -> dict[tuple[str, int], Constant]:
+        sections = {s.name: s.data for s in self._elf.sections if s.name.startswith(".rodata")}
+        try:
+            return read_constants(self._btf, sections) if self._btf is not None else {}
+        except BtfError:
+            return {}  # nothing is optional then
 
     def _license(self) -> str:
         section = self._elf.section("license")

@@ -27,6 +27,8 @@ class UseKind(StrEnum):
     TARGET = "target"  # what the program is attached to, looked up when it is loaded
     KSYM = "ksym"
     KCONFIG = "kconfig"
+    LIMIT = "limit"  # more than any kernel takes
+    UNDEFINED = "undefined"  # a name nobody defines, so that libbpf refuses the object
 
     @property
     def feature(self) -> FeatureKind | None:
