@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from harness.catalog.kernels import load_kernels
+from harness.cli.checkobjects import check_objects
 from harness.errors import HarnessError, UserError
 from harness.features.documented import documented
 from harness.features.inquiry import inquire
@@ -121,11 +121,8 @@ def _refuse(
 
 
 def _files(files: Sequence[str], kernels: Sequence[str], *, host: bool, live: bool, as_json: bool) -> int:
-    module = import_module("harness.cli.checkobjects")
-    status: int = module.check_objects(
-        [Path(name) for name in files], kernels, host=host, live=live, as_json=as_json
-    )
-    return status
+    paths = [Path(name) for name in files]
+    return check_objects(paths, kernels, host=host, live=live, as_json=as_json)
 
 
 def _entries() -> tuple[str, ...]:
