@@ -141,7 +141,7 @@ def test_a_module_may_bring_a_kfunc(host: Host) -> None:
 
 def test_without_the_capability_it_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "may_ask", lambda: False)
-    with pytest.raises(UserError, match=r"needs CAP_BPF .* this process has not"):
+    with pytest.raises(UserError, match=r"needs CAP_BPF .* which is lacking here"):
         host.ask(LOOP)
 
 

@@ -58,7 +58,7 @@ class Host:
         """Ask about one feature. UserError where this process may not ask."""
         if not may_ask():
             raise UserError(
-                "asking the running kernel needs CAP_BPF (CAP_SYS_ADMIN before 5.8), which this process has not",
+                "asking the running kernel needs CAP_BPF (CAP_SYS_ADMIN before 5.8), which is lacking here",
                 hint="run it as root, or with: setpriv --inh-caps +bpf --ambient-caps +bpf",
             )
         if feature.kind is FeatureKind.HELPER:
