@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -12,6 +13,7 @@ from typing import Self
 from harness.errors import InfrastructureError
 from harness.guest.accel import KvmVerdict, remember, wants_kvm
 from harness.guest.assets import WARM, Assets
+from harness.guest.calls import Answers, Call, PatchKind, Sys, answers_of, argument, calls_fields
 from harness.guest.errors import GuestConfused, GuestFailure, GuestSilent
 from harness.guest.exchange import LoadRequest, case_fields, facts_of, observation_of
 from harness.guest.options import AccelChoice, GuestOptions
@@ -23,6 +25,7 @@ from harness.model import GuestFacts, Observation, ObservationStatus
 
 _MAX_BLOBS = 8
 _INLINE = 256 << 10
+_PIECE = 64 << 10  # of a file that is read
 _PUT_SECONDS = 60.0
 _CONSOLE_TAIL = 16384  # a panic with its backtraces
 # A kernel that boots while this machine is busy can measure its clock's frequency wrong (seen: 15 times, 5.10
@@ -86,6 +89,35 @@ class Guest:
             return observation_of(answer, round((time.monotonic() - start) * 1e6))
         except GuestFailure as failure:
             return self._lost(failure, start)
+
+    def calls(self, calls: Sequence[Call], time_limit_s: float, grace_s: float = 15.0) -> Answers:
+        """Make a batch of system calls in the guest, in one process and one round trip.
+
+        Raise InfrastructureError when the guest does not survive it, ValueError for too many calls.
+        """
+        fields = calls_fields(calls, time_limit_s)
+        try:
+            answer = self._port.ask(MessageType.CALLS, fields, time.monotonic() + time_limit_s + grace_s)
+            return answers_of(answer)
+        except GuestFailure as failure:
+            tail = self._qemu.console_tail(_CONSOLE_TAIL)
+            self.close()
+            raise InfrastructureError(
+                f"kernel {self.assets.kernel.name}: the guest did not survive {len(calls)} calls: {failure}\n"
+                f"  end of its console:\n{tail.strip() or '(nothing was printed)'}"
+            ) from failure
+
+    def read_file(self, path: str, limit: int = 256 << 10) -> bytes:
+        """The first `limit` bytes of a file of the guest, in pieces of 64 KiB; OSError as the guest says."""
+        reading = Call(
+            Sys.READ, (0, 0, _PIECE), (bytes(_PIECE),), (argument(0, PatchKind.RESULT, 0), argument(1)), out=0
+        )
+        opening = Call(Sys.OPEN, data=(path.encode() + b"\0",), patches=(argument(0),))
+        opened, *pieces = self.calls([opening, *[reading] * -(-limit // _PIECE)], 30.0).called
+        for done in (opened, *pieces):
+            if done.errno:
+                raise OSError(getattr(errno, done.errno, errno.EIO), f"{path} in the guest: {done.errno}")
+        return b"".join(piece.out[: piece.value] for piece in pieces)[:limit]
 
     def _object_field(self, request: LoadRequest) -> tuple[int, bytes]:
         """A small object goes with its request; one with many programs is stored once for all of them."""

@@ -16,7 +16,7 @@ MAGIC = b"BPFM"
 HEADER = struct.Struct("<4sHHIII")
 FIELD = struct.Struct("<HI")
 MAX_BODY = 64 << 20
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 class MessageType(IntEnum):
@@ -32,6 +32,8 @@ class MessageType(IntEnum):
     ERROR = 8
     POWEROFF = 9
     WARM = 10
+    CALLS = 11
+    CALLED = 12
 
 
 class WireError(ValueError):

@@ -167,7 +167,13 @@ def _title(uses: ObjectUses, name: str) -> str:
     program = next((each for each in uses.programs if each.name == name), None)
     if program is None:
         return "the object as a whole"
-    return f"{name} (SEC {program.section[:60]!r}, {_count(program.instructions, 'instruction')})"
+    words = f"SEC {program.section[:60]!r}, {_count(program.instructions, 'instruction')}"
+    return f"{_printable(name)} ({words})"
+
+
+def _printable(name: str) -> str:
+    """A name out of a file somebody else made, harmless for a terminal."""
+    return "".join(sign if sign.isprintable() else "�" for sign in name[:200])
 
 
 def _table(title: str, uses: Sequence[Use], judgements: Sequence[Judgement]) -> Table:
@@ -180,7 +186,7 @@ def _table(title: str, uses: Sequence[Use], judgements: Sequence[Judgement]) -> 
     for use in uses:
         cells = [_cell(_answer(judgement, use)) for judgement in judgements]
         name = f"&{use.key.name}" if use.key.kind is UseKind.KSYM else use.key.name
-        table.add_row(Text(f"  {name}"), _since(use), *cells, Text(_remark(use)))
+        table.add_row(Text(f"  {_printable(name)}"), _since(use), *cells, Text(_remark(use)))
     return table
 
 

@@ -13,7 +13,7 @@ from harness.features.objects.flow import Budget
 from harness.features.objects.guards import Answers
 from harness.features.objects.mapuses import map_uses
 from harness.features.objects.model import BpfObject, CoreRelocation, Function
-from harness.features.objects.program import FunctionView, Place, Program, assumptions
+from harness.features.objects.program import FunctionView, Place, Program, assumptions, in_words
 from harness.features.objects.read import parse_bpf_object, read_bpf_object
 from harness.features.objects.scan import Sighting, isa_level
 from harness.features.objects.sections import AttachCheck, table
@@ -178,13 +178,13 @@ def _code_uses(program: Program) -> Iterator[Use]:
     """What the instructions use; optional where some answer of the guards does without."""
     meaning = program.meaning
     kind = short_program_type(meaning.program_type) if meaning else ""
-    without = [(words, program.keys(answers)) for words, answers in assumptions(program.guards)]
+    without = [(words, answers, program.keys(answers)) for words, answers in assumptions(program.guards)]
     adapted = table("language.json")["adapted"]
     for key, seen in program.sighted(program.everything).items():
         necessity, why = Necessity.NEEDED, ""
-        excuse = next((words for words, keys in without if key not in keys), None)
+        excuse = next((each for each in without if key not in each[2]), None)
         if excuse is not None:
-            necessity, why = Necessity.OPTIONAL, excuse
+            necessity, why = Necessity.OPTIONAL, in_words(program, key, excuse[0], excuse[1])
         elif key.name in adapted:
             necessity, why = Necessity.ADAPTED, adapted[key.name]
         elif key.kind in _EXTERNS and _is_weak(program, key.name):

@@ -121,10 +121,21 @@ def assumptions(guards: tuple[Guard, ...]) -> list[tuple[str, Answers]]:
         pairs = zip(guard.words, guard.alternatives, strict=True)
         found += [(words, {guard: answer}) for words, answer in pairs]
     if 1 < len(guards) <= MAX_GUARDS:
-        text = " or ".join(guard.text for guard in guards[:3]) + (" or …" if len(guards) > 3 else "")
-        found.append((f"only if {text}", {guard: guard.alternatives[0] for guard in guards}))
-        found.append((f"unless {text}", {guard: guard.alternatives[-1] for guard in guards}))
+        found.append(("only if", {guard: guard.alternatives[0] for guard in guards}))
+        found.append(("unless", {guard: guard.alternatives[-1] for guard in guards}))
     return found
+
+
+def in_words(program: Program, key: UseKey, words: str, answers: Answers) -> str:
+    """Why a use may be done without; of several guards only those that matter are named."""
+    if len(answers) < 2:
+        return words
+    needed = dict(answers)
+    for guard in answers:
+        fewer = {other: answer for other, answer in needed.items() if other != guard}
+        if key not in program.keys(fewer):
+            needed = fewer
+    return f"{words} {' or '.join(guard.text for guard in needed)}"
 
 
 def _calls(function: Function) -> list[tuple[int, Place]]:

@@ -119,8 +119,7 @@ static void child_main(void)
 	_exit(0);
 }
 
-/* Wait for the child to end, at most `limit_us`. False when it still runs then. */
-static bool wait_for(pid_t child, uint64_t limit_us, int *status)
+bool case_wait_for(pid_t child, uint64_t limit_us, int *status)
 {
 	uint64_t deadline = now_us() + limit_us, now;
 	struct timespec left;
@@ -170,7 +169,7 @@ void case_discard(void)
 
 	if (waiting > 0) {
 		kill(waiting, SIGKILL);
-		wait_for(waiting, KILL_PATIENCE_MS * 1000, &status);
+		case_wait_for(waiting, KILL_PATIENCE_MS * 1000, &status);
 	}
 	waiting = 0;
 }
@@ -203,7 +202,7 @@ static enum ending wait_within_limits(pid_t child, int *status)
 	uint64_t deadline = now_us() + shared->request.time_limit_ms * 1000, now, step, slice;
 
 	if (shared->request.steps_size == 0)
-		return wait_for(child, shared->request.time_limit_ms * 1000, status) ? ENDED : CASE_LIMIT;
+		return case_wait_for(child, shared->request.time_limit_ms * 1000, status) ? ENDED : CASE_LIMIT;
 	for (;;) {
 		step = __atomic_load_n(&shared->clock.deadline_us, __ATOMIC_ACQUIRE);
 		now = now_us();
@@ -212,7 +211,7 @@ static enum ending wait_within_limits(pid_t child, int *status)
 		if (step && now >= step)
 			return STEP_LIMIT;
 		slice = earlier(deadline - now, LOOK_US);
-		if (wait_for(child, step ? earlier(slice, step - now) : slice, status))
+		if (case_wait_for(child, step ? earlier(slice, step - now) : slice, status))
 			return ENDED;
 	}
 }
@@ -237,7 +236,7 @@ static void finish_child(pid_t child, struct fields *mine, struct fields *childs
 
 	if (ending != ENDED) {
 		kill(child, SIGKILL);
-		if (!wait_for(child, KILL_PATIENCE_MS * 1000, &status))
+		if (!case_wait_for(child, KILL_PATIENCE_MS * 1000, &status))
 			left = "(agent: the case's process does not die, it hangs in the kernel)";
 	}
 	if (shared->request.steps_size > 0 && !left)

@@ -1,5 +1,7 @@
 /* One case in a child of its own. */
 #pragma once
+#include <sys/types.h>
+
 #include "load.h"
 
 bool case_init(void);
@@ -12,5 +14,7 @@ const char *case_run(struct fields *mine, struct fields *childs);
 void case_done(void);
 /* Fork the child of the next case now, while the host is busy with the last result. */
 void case_prepare(void);
+/* Wait for a child of the agent to end, at most `limit_us`. False when it still runs then. */
+bool case_wait_for(pid_t child, uint64_t limit_us, int *status);
 /* The child that waits for a case is out of date. */
 void case_discard(void);

@@ -13,6 +13,7 @@
 
 #include "boot.h"
 #include "btfcache.h"
+#include "calls.h"
 #include "case.h"
 #include "kmsg.h"
 #include "port.h"
@@ -224,6 +225,24 @@ static void on_case(const struct frame *frame)
 	case_prepare();
 }
 
+static void on_calls(const struct frame *frame)
+{
+	struct fields childs = {0};
+	struct iovec parts[2];
+	const char *wrong = calls_run(frame, &scratch, &childs);
+
+	if (wrong) {
+		answer_error(frame->id, wrong);
+		return;
+	}
+	parts[0] = (struct iovec){scratch.data, scratch.used};
+	parts[1] = (struct iovec){childs.data, childs.used};
+	port_send(&port, MSG_CALLED, frame->id, parts, 2, false);
+	scratch.used = 0;
+	scratch.full = false;
+	calls_done();
+}
+
 static int say_nothing(enum libbpf_print_level level, const char *format, va_list args)
 {
 	(void)level, (void)format, (void)args;
@@ -266,6 +285,9 @@ static void handle(const struct frame *frame)
 		break;
 	case MSG_WARM:
 		on_warm(frame);
+		break;
+	case MSG_CALLS:
+		on_calls(frame);
 		break;
 	case MSG_POWEROFF:
 		boot_power_off(NULL);
@@ -330,7 +352,7 @@ static bool init_memory(void)
 	mallopt(M_TOP_PAD, 256 << 10);
 	scratch.size = SCRATCH;
 	scratch.data = mmap(NULL, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return scratch.data != MAP_FAILED && decoder_init(&decoder) && case_init() && blobs_init();
+	return scratch.data != MAP_FAILED && decoder_init(&decoder) && case_init() && calls_init() && blobs_init();
 }
 
 int main(void)

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_HEADER 20
 #define WIRE_MAX_BODY (64u << 20)
 
@@ -19,6 +19,8 @@ enum message_type {
 	MSG_ERROR,
 	MSG_POWEROFF,
 	MSG_WARM,
+	MSG_CALLS,
+	MSG_CALLED,
 };
 
 /* A message as received; `body` points into the decoder and lives until the next decoder call. */
