@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
@@ -159,7 +160,8 @@ def _commands(night: Night) -> str:
         *shown[:_MOST_COMMANDS],
         *([f"# … {len(shown) - _MOST_COMMANDS} more"] if len(shown) > 20 else []),
     ]
-    moved = "# if it is meant to be so:\nbpfmatrix baseline update"
+    run = shlex.quote(f"{night.folder}/run.json")
+    moved = f"# if it is meant to be so:\nbpfmatrix baseline update --run {run}"
     return "## To see it again\n\n```sh\n" + "\n".join([*map(_plain, lines), moved]) + "\n```"
 
 

@@ -69,7 +69,7 @@ def make_night(
             return Ended(None)
         night = _judged(wishes, material, refreshed, measured, records, progress)
         name = folders.free_name(nights, clock().date().isoformat())
-        night = replace(night, record=replace(night.record, name=name))
+        night = replace(night, record=replace(night.record, name=name), folder=str(nights / name))
         draft = folders.draft_folder(nights)
         write_files(night, draft)
         folder = folders.publish(draft, nights, name)

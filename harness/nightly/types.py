@@ -122,3 +122,4 @@ class Night:
     record: NightRecord
     run: Run
     findings: Findings
+    folder: str = ""  # where it is going to be, as the person names the reports
