@@ -62,10 +62,7 @@ def report(
         raise UserError("name a run file or --features", hint="bpfmatrix report reports/run.json")
     if out is not None:
         return _both(out, of_features=of_features, output=output)
-    if run_file is None:
-        text = tables.render(tables.known(), form)
-    else:
-        text = render(read(run_file), form)
+    text = tables.render(tables.known(), form) if run_file is None else render(read(run_file), form)
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
     else:
