@@ -244,16 +244,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill(path: Path) -> None:
+def write_until_full(path: Path) -> None:
     """Write until the disk takes nothing more."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        while os.write(descriptor, bytes(512)):
+    with path.open("wb", buffering=0) as file:
+        while file.write(bytes(512)):
             pass
-    except OSError as error:
-        assert error.errno == errno.ENOSPC
-    finally:
-        os.close(descriptor)
+
+
+def fill(path: Path) -> None:
+    """Leave not a byte on the disk `path` is on."""
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        write_until_full(path)
 
 
 def test_a_full_disk_is_infrastructure_and_leaves_the_nights_before(
