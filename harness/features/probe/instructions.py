@@ -220,9 +220,9 @@ class _Assembler:
         return [(0x85, 0, PSEUDO_CALL, 0, self._distance(m[2]))]
 
     def packet(self, m: re.Match[str]) -> list[Fields]:
-        if m[4]:
-            return [(0x40 | _SIZES[m[2]], 0, int(m[4]), 0, 0)]
-        return [(0x20 | _SIZES[m[2]], 0, 0, 0, int(m[5], 0))]
+        if m[3]:
+            return [(0x40 | _SIZES[m[1]], 0, int(m[3]), 0, 0)]
+        return [(0x20 | _SIZES[m[1]], 0, 0, 0, int(m[4], 0))]
 
     def exit(self, _: re.Match[str]) -> list[Fields]:
         return [(0x95, 0, 0, 0, 0)]
@@ -260,7 +260,7 @@ _RULES: list[tuple[str, Callable[[_Assembler, re.Match[str]], list[Fields]]]] = 
     (rf"gotox {_REGISTER}", _Assembler.jump_to),
     (r"call (\d+)", _Assembler.call),
     (rf"call (kfunc|function) {_NAME}", _Assembler.call_named),
-    (rf"r0 = \*\((u\d+) \*\)(skb)\[(?:{_REGISTER}|{_NUMBER})\]", _Assembler.packet),
+    (rf"r0 = \*\((u\d+) \*\)skb\[(?:{_REGISTER}|{_NUMBER})\]", _Assembler.packet),
     (r"exit", _Assembler.exit),
     (r"insn (\S+) (\S+) (\S+) (\S+) (\S+)", _Assembler.raw),
 ]
