@@ -2,7 +2,7 @@
 PYTHON ?= python3
 TOX = .venv/bin/tox run --fail-fast --quiet -e
 
-.PHONY: help setup test matrix unit vm page lint types docs bench
+.PHONY: help setup test matrix features nightly unit vm page lint types docs bench
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1	/p' Makefile
@@ -16,6 +16,14 @@ test: setup  ## linters, types, documents, unit tests, the page in a browser, te
 matrix:  ## boot the default kernels, load every program in each, write reports/
 	@$(PYTHON) scripts/setup.py run
 	@$(TOX) matrix
+
+features:  ## which kernel has which feature: reports/features.md and .html
+	@$(PYTHON) scripts/setup.py run
+	@$(TOX) features
+
+nightly:  ## what changed since the night before and the baseline: reports/nightly/
+	@$(PYTHON) scripts/setup.py run
+	@$(TOX) nightly
 
 unit: setup  ## unit tests
 	@$(TOX) unit

@@ -119,13 +119,14 @@ class PlannedCase:
     built: BuiltObject | BuildFailure
 
 
-def run(options: RunOptions, progress: Progress) -> Run:
+def run(options: RunOptions, progress: Progress, planned: Sequence[PlannedCase] | None = None) -> Run:
     """Build, boot, load and judge every case. Ctrl-C gives back what was measured so far, marked partial.
 
-    Raise UserError for programs that cannot be read and missing tools.
+    `planned`: what `build_cases` gave before, or a part of it. Raise UserError for programs that cannot be
+    read and missing tools.
     """
     start = timestamp()
-    planned = build_cases(options, progress)
+    planned = build_cases(options, progress) if planned is None else planned
     once = sum(entry.case.kernel == HOST for entry in planned)
     progress.planned((len(planned) - once) * options.repeat + once)
     crew = _Crew(options, progress, planned)

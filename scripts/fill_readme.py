@@ -1,15 +1,49 @@
-"""Put the pieces README.md quotes from reports/matrix.md in their places: `python3 scripts/fill_readme.py`.
+"""Put the pieces README.md quotes in their places: `python3 scripts/fill_readme.py`.
 
-A piece stands between `<!-- matrix: TITLE -->` and `<!-- end -->`; TITLE is a heading of the matrix.
+A piece of reports/matrix.md stands between `<!-- matrix: TITLE -->` and `<!-- end -->`; TITLE is a heading of
+the matrix. What a command prints stands between `<!-- output: COMMAND -->` and `<!-- /output -->`; the
+command is run.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _PIECE = re.compile(r"<!-- matrix: (?P<title>.*?) -->.*?<!-- end -->", re.DOTALL)
+_OUTPUT = re.compile(r"<!-- output: (?P<command>.*?) -->.*?<!-- /output -->", re.DOTALL)
+
+
+def with_outputs(readme: str, run: Callable[[str], str]) -> str:
+    """Return `readme` with what `run` says that each command prints."""
+    return _OUTPUT.sub(lambda found: _output(found["command"], run(found["command"])), readme)
+
+
+def commands(readme: str) -> list[str]:
+    """The commands whose output is quoted."""
+    return [found["command"] for found in _OUTPUT.finditer(readme)]
+
+
+def _output(command: str, printed: str) -> str:
+    text = f"```console\n$ {command}\n{printed.rstrip()}\n```"
+    return f"<!-- output: {command} -->\n\n{text}\n\n<!-- /output -->"
+
+
+def printed_by(command: str) -> str:
+    """Run a command of `.venv` and return what it prints, whatever its exit status says."""
+    program, *words = shlex.split(command)
+    ran = subprocess.run(
+        [str(ROOT / ".venv" / "bin" / program), *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return ran.stdout
 
 
 def filled(readme: str, matrix: str) -> str:
@@ -40,4 +74,5 @@ def _piece(title: str, body: str) -> str:
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     matrix = (ROOT / "reports" / "matrix.md").read_text(encoding="utf-8")
-    readme.write_text(filled(readme.read_text(encoding="utf-8"), matrix), encoding="utf-8")
+    text = filled(readme.read_text(encoding="utf-8"), matrix)
+    readme.write_text(with_outputs(text, printed_by), encoding="utf-8")

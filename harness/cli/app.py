@@ -25,6 +25,7 @@ from harness.cli.doctor import doctor
 from harness.cli.explain import explain
 from harness.cli.history import history
 from harness.cli.kernels import kernels
+from harness.cli.nightly import nightly
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.shell import shell
@@ -69,6 +70,7 @@ def app(context: click.Context) -> None:
 
 for _command in (
     run,
+    nightly,
     check,
     disagreements_command,
     explain,

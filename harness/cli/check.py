@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from harness.catalog.kernels import load_kernels
 from harness.cli.checkobjects import check_objects
 from harness.errors import HarnessError, UserError
 from harness.features.documented import documented
+from harness.features.host.ask import Host, line
 from harness.features.inquiry import inquire
 from harness.features.measured import measured_kernels
 from harness.features.names import Names
+from harness.features.names import program_type as known_program_type
 from harness.features.types import FeatureKind, Support
 from harness.paths import project_root
-from harness.report.availability import render, to_json
+from harness.report.availability import host_json, render, to_json
+from harness.verdict.text import one_line
 
 STATUS = {Support.YES: 0, Support.NO: 1, Support.UNKNOWN: 3}  # the command's exit status
 _OBJECTS = (".o", ".c", ".j2")  # how the names of files end that are read
@@ -79,6 +83,8 @@ def check(
     _refuse(what, files, kernels, host=host, live=live)
     if files:
         return _files(files, kernels, host=host, live=live, as_json=as_json)
+    if host:
+        return _host(what, program_type, as_json=as_json)
     inquiries = inquire(what, kernels, program_type, entries=_entries())
     click.echo(to_json(inquiries) if as_json else render(inquiries), nl=False)
     return exit_status(inquiry.support for inquiry in inquiries)
@@ -123,6 +129,21 @@ def _refuse(
 def _files(files: Sequence[str], kernels: Sequence[str], *, host: bool, live: bool, as_json: bool) -> int:
     paths = [Path(name) for name in files]
     return check_objects(paths, kernels, host=host, live=live, as_json=as_json)
+
+
+def _host(names: Sequence[str], program_type: str | None, *, as_json: bool) -> int:
+    """Ask the running kernel; one line a name, or JSON."""
+    called = None if program_type is None else known_program_type(program_type, documented())
+    index = Names(documented(), measured_kernels())
+    features = [index.find(name) for name in names]
+    kernel = Host()
+    found = [(feature, kernel.ask(feature, called)) for feature in features]
+    if as_json:
+        click.echo(host_json(found, called, platform.release()), nl=False)
+    else:
+        for feature, finding in found:
+            click.echo(one_line(line(feature, called, finding), 600))
+    return exit_status(finding.support for _, finding in found)
 
 
 def _entries() -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from functools import cache
 from harness.features.ask import Answer, ask, overall
 from harness.features.documented import documented
 from harness.features.kernels import Target, targets
-from harness.features.measured import MeasuredKernel, cached_file, files, heads
+from harness.features.measured import MeasuredKernel, cached_file, cached_some, files, heads
 from harness.features.names import Feature, Names
 from harness.features.names import program_type as known_program_type
-from harness.features.types import FeatureKind, Support
+from harness.features.types import Support
 
 
 def supports(name: str, *, kernel: str, program_type: str | None = None) -> Support:
@@ -33,29 +33,35 @@ def supports(name: str, *, kernel: str, program_type: str | None = None) -> Supp
 
 def answers(name: str, *, kernel: str, program_type: str | None = None) -> tuple[Answer, ...]:
     """The same with reasons: one answer for every kernel that `kernel` means."""
-    found = tuple(with_features(target) for target in targets(kernel, heads()))
-    feature = find(name, found)
+    aims = targets(kernel, heads())
+    feature = find(name, aims)
     asked = None if program_type is None else short(program_type)
-    return tuple(ask(feature, target, documented(), asked) for target in found)
+    return tuple(ask(feature, with_feature(target, feature), documented(), asked) for target in aims)
 
 
-def find(name: str, found: tuple[Target, ...] = (), kind: FeatureKind | None = None) -> Feature:
-    """The feature of that name, documented or asked of one of the kernels `found`."""
-    kernels = tuple(target.measured for target in found if target.measured)
-    return _names(kernels).find(name, kind)
+def find(name: str, aims: tuple[Target, ...] = ()) -> Feature:
+    """The feature of that name, documented or asked of one of the kernels."""
+    documents = _names(())
+    found = documents.whole(name)
+    if found is not None:
+        return found
+    kernels = (cached_file(files()[target.measured.kernel]) for target in aims if target.measured)
+    return _names(tuple(kernels)).find(name)
+
+
+def with_feature(target: Target, feature: Feature) -> Target:
+    """The target with what its kernel was measured to have of one feature; only that is read."""
+    if target.measured is None:
+        return target
+    path = files()[target.measured.kernel]
+    record = documented().get((feature.kind, feature.name))
+    names = (feature.name, *(record.aliases if record else ()))
+    return Target(target.asked, target.title, cached_some(path, feature.kind, names))
 
 
 def short(text: str) -> str:
     """The short name of a program type. UserError for an unknown one."""
     return known_program_type(text, documented())
-
-
-def with_features(target: Target) -> Target:
-    """The target with what its kernel was measured to have, where only the head was read."""
-    if target.measured is None:
-        return target
-    kernel = cached_file(files()[target.measured.kernel])
-    return Target(target.asked, target.title, kernel)
 
 
 @cache

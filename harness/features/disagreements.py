@@ -18,8 +18,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.features.ask import measured_feature, predict, series_of
-from harness.features.documented import Documented, Records
-from harness.features.measured import MeasuredKernel
+from harness.features.documented import Documented, Records, documented
+from harness.features.measured import MeasuredKernel, measured_kernels
 from harness.features.names import Feature
 from harness.features.types import FeatureKind, Finding, MeasuredFeature, Support
 from harness.model import Origin
@@ -154,6 +154,11 @@ def unexplained(
 ) -> tuple[Disagreement, ...]:
     """The contradictions nobody has explained: what the nightly run fails on."""
     return tuple(each for each in found if explain(each, known) is None)
+
+
+def news() -> tuple[Disagreement, ...]:
+    """What a nightly run fails on: contradictions of the package's facts that nobody has explained."""
+    return unexplained(disagreements(documented(), measured_kernels()))
 
 
 def unused(

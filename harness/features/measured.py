@@ -23,6 +23,7 @@ from harness.model import KernelVersion, Origin
 FOLDER = Path(__file__).parent / "data" / "measured"
 FOLDER_VARIABLE = "BPFMATRIX_MEASURED"  # a folder with more such files, of kernels of yours
 SCHEMA = 1
+_HEAD_CHARACTERS = 1 << 14
 _HEAD_END = '\n "features": {'
 
 RawFinding = list[Any]  # [support, method, evidence, [program type, …]]
@@ -117,7 +118,8 @@ def write(measured: MeasuredKernel, folder: Path = FOLDER) -> Path:
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
-    cached_file.cache_clear()
+    for kept in (cached_file, cached_head, cached_some):
+        kept.cache_clear()
     return path
 
 
@@ -131,10 +133,37 @@ def read(path: Path) -> MeasuredKernel:
 
 
 def read_head(path: Path) -> MeasuredKernel:
-    """The same without the features, which is faster."""
-    text = _text(path)
+    """The same without the features, which is faster: only the file's beginning is read."""
+    text = _text(path, _HEAD_CHARACTERS)
     head, found, _ = text.partition(_HEAD_END)
+    if not found:
+        text = _text(path)
     return _kernel(path, f"{head}{_HEAD_END}}}}}" if found else text)
+
+
+def read_some(path: Path, kind: FeatureKind, names: Iterable[str]) -> MeasuredKernel:
+    """The head and these features only: their lines are looked for, the rest is not parsed.
+
+    A file in another layout than `write` gives is parsed whole.
+    """
+    text = _text(path)
+    head, found, rest = text.partition(_HEAD_END)
+    if not found:
+        return _kernel(path, text)
+    begin = rest.find(f"\n  {_json(kind.value)}: {{")
+    section = rest[begin : rest.find("\n  }", begin)] if begin >= 0 else ""
+    lines = [line for name in names for line in _lines(section, name)]
+    features = f"{_json(kind.value)}: {{{','.join(lines)}}}" if lines else ""
+    return _kernel(path, f"{head}{_HEAD_END}{features}}}}}")
+
+
+def _lines(section: str, name: str) -> list[str]:
+    """The line of a feature within its kind's part of a file."""
+    begin = section.find(f"\n   {_json(name)}: ")
+    if begin < 0:
+        return []
+    end = section.find("\n", begin + 1)
+    return [section[begin + 1 : end if end >= 0 else None].rstrip(",")]
 
 
 def files() -> dict[str, Path]:
@@ -174,6 +203,12 @@ def cached_head(path: Path) -> MeasuredKernel:
     return read_head(path)
 
 
+@cache
+def cached_some(path: Path, kind: FeatureKind, names: tuple[str, ...]) -> MeasuredKernel:
+    """`read_some`, once per process."""
+    return read_some(path, kind, names)
+
+
 def _by_age(kernels: Iterable[MeasuredKernel]) -> tuple[MeasuredKernel, ...]:
     return tuple(sorted(kernels, key=lambda kernel: (kernel.version, kernel.kernel)))
 
@@ -187,9 +222,10 @@ def _finding(raw: RawFinding) -> tuple[Finding, tuple[str, ...]]:
     return Finding(Support(support), Method(method), evidence), tuple(types)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, most: int = -1) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(most)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:

@@ -98,6 +98,13 @@ class Names:
         """The features of a kind in alphabetical order."""
         return (feature for feature in self._features if feature.kind is kind)
 
+    def whole(self, text: str) -> Feature | None:
+        """The one feature whose whole name this is, which no name of a part of another can change."""
+        kinds, word = _parts(text)
+        named = [f for f in _allowed(self._full.get(word.lower(), []), kinds) if f.name == word]
+        named = [f for f in named if f.kind is not FeatureKind.LANGUAGE] or named
+        return named[0] if len(named) == 1 else None
+
     def find(self, text: str, kind: FeatureKind | None = None) -> Feature:
         """The feature a person means.
 

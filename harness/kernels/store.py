@@ -90,6 +90,11 @@ class KernelStore:
                 return meta.kernel(spec)
         return None
 
+    def kept(self, spec: KernelSpec) -> tuple[Kernel, ...]:
+        """Every release of `spec` in the cache, the newest first: earlier ones stay when one is fetched."""
+        metas = [meta for meta in self._metas(spec.name) if not meta.registered and meta.serves(spec)]
+        return tuple(meta.kernel(spec) for meta in metas if meta.intact)
+
     def add_image(
         self, name: str, image: Path, modules: Path | None = None, *, report: Report | None = None
     ) -> Kernel:

@@ -65,7 +65,7 @@ def load(text: str, path: Path) -> tuple[str, tuple[CaseRecord, ...]]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             if match := _KERNEL.fullmatch(line):
-                kernel = unquote(match[1])
+                kernel = unquote(match[1], errors="surrogatepass")
             elif match := _MEASURED.fullmatch(line):
                 measured[match[1]] = _read_circumstances(match[2])
             elif line.strip() and not line.startswith("#"):
@@ -152,7 +152,7 @@ def _read_line(line: str, kernel: str, measured: Mapping[str, Circumstances]) ->
     if under not in measured:
         raise ValueError(f"the head has no 'measured {under}'")
     return CaseRecord(
-        case=unquote(case),
+        case=unquote(case, errors="surrogatepass"),
         kernel=kernel,
         answer=_read_answer(answer, _or_none(cause), _or_none(behaviour)),
         insns=_number(insns),
@@ -186,7 +186,7 @@ def _number(cell: str) -> int | None:
 
 
 def _written(text: str) -> str:
-    return quote(text, safe=_SAFE)
+    return quote(text, safe=_SAFE, errors="surrogatepass")
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from tabulate import tabulate
 from harness.features.ask import Answer
 from harness.features.documented import Documented
 from harness.features.inquiry import Inquiry, Row
-from harness.features.types import Support
+from harness.features.names import Feature
+from harness.features.types import Finding, Support
 from harness.verdict.text import one_line
 
 SCHEMA = 1
@@ -25,6 +26,23 @@ def render(inquiries: Sequence[Inquiry]) -> str:
 def to_json(inquiries: Sequence[Inquiry]) -> str:
     """The same for machines; `docs/check.md` describes it."""
     data = {"schema": SCHEMA, "features": [_data(inquiry) for inquiry in inquiries]}
+    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+
+
+def host_json(found: Sequence[tuple[Feature, Finding]], program_type: str | None, release: str) -> str:
+    """What the running kernel answered, for machines."""
+    features = [
+        {
+            "name": feature.name,
+            "kind": str(feature.kind),
+            "program_type": program_type,
+            "support": str(finding.support),
+            "method": str(finding.method),
+            "evidence": finding.evidence,
+        }
+        for feature, finding in found
+    ]
+    data = {"schema": SCHEMA, "release": release, "features": features}
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
 

@@ -12,6 +12,7 @@ from harness.verdict.causes import cause_by_id
 from harness.verdict.expect import describe_expected
 from harness.verdict.text import one_line
 
+_LINKED = "`](../"  # as `link` ends it; no text that was escaped or set as code can hold this
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
@@ -47,15 +48,16 @@ def escape(text: str, limit: int = 300) -> str:
     return _SPECIAL.sub(r"\\\1", one_line(text, limit)).replace("&", "&amp;")
 
 
-def render(matrix: Matrix) -> str:
-    """Return the whole document, ending in one newline."""
+def render(matrix: Matrix, top: str = "..") -> str:
+    """Return the whole document, ending in one newline; `top` leads from its folder to the project's."""
     notes = _Notes()
     groups = [_group(group, matrix, notes) for group in matrix.groups]
     if matrix.host:
         groups.append(_HOST_INTRODUCTION)
         groups += [_group(group, matrix.host_part, notes, "###") for group in matrix.host]
     parts = ["# Compatibility matrix", _head(matrix), _legend(), *groups, _causes(notes)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return text.replace(_LINKED, f"`]({top}/")
 
 
 _HOST_INTRODUCTION = (

@@ -45,7 +45,7 @@ def render_csv(run: Run) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for case in run.cases:
-        writer.writerow([_field(value) for value in _values(case, releases.get(case.kernel, ""))])
+        writer.writerow([spreadsheet_text(value) for value in _values(case, releases.get(case.kernel, ""))])
     return out.getvalue()
 
 
@@ -75,7 +75,8 @@ def _values(case: CaseResult, release: str) -> list[str | int | None]:
     ]
 
 
-def _field(value: str | int | None) -> str | int:
+def spreadsheet_text(value: str | int | None) -> str | int:
+    """`value` as one line of a CSV field that no spreadsheet runs as a formula; nothing is ""."""
     if not isinstance(value, str):
         return "" if value is None else value
     text = one_line(value, 500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import runpy
@@ -142,6 +143,30 @@ def test_the_readme_quotes_the_matrix_to_the_letter() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.count("<!-- matrix: ") == readme.count("<!-- end -->") >= 5
     assert program["filled"](readme, shown.stdout) == readme, "python3 scripts/fill_readme.py"
+
+
+# xdpdump_bpf.o of xdp-tools 1.3.1-1 (Debian 12); another version's object has other things to say of.
+_OBJECT_SHA256 = "eab6f5910cc3a0cb462d9f0d640b03ae7c9cfcf8e454e3ccd0c905d1f6dc8f83"
+_FILL = runpy.run_path(str(ROOT / "scripts" / "fill_readme.py"))
+
+
+@pytest.mark.parametrize("command", _FILL["commands"]((ROOT / "README.md").read_text(encoding="utf-8")))
+def test_the_readme_quotes_what_commands_print(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *words = shlex.split(command)
+    for path in (Path(word) for word in words if word.endswith(".o")):
+        assert path.exists(), f"{path} is not there: apt install xdp-tools"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != _OBJECT_SHA256:
+            pytest.skip(f"{path} is of another version of xdp-tools than README.md shows")
+    assert program == "bpfmatrix"
+    assert main(words) in (0, 1)
+    quoted = _FILL["_output"](command, capsys.readouterr().out)
+    assert quoted in (ROOT / "README.md").read_text(encoding="utf-8"), "python3 scripts/fill_readme.py"
+
+
+def test_the_readme_shows_checks_of_a_helper_and_of_an_object() -> None:
+    quoted = _FILL["commands"]((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert any("bpf_ringbuf_output" in command for command in quoted)
+    assert any(".o --kernel" in command for command in quoted)
 
 
 def test_the_page_of_pitfalls_is_made_of_the_reported_run(tmp_path: Path) -> None:

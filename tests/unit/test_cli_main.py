@@ -184,7 +184,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) 
         (["run", "-k", "a and"], "at column 6"),
         (["run", "--programs", "nowhere"], "nothing at this path"),
         (["nonsense"], "No such command"),
-        (["report"], "Missing argument"),
+        (["report"], "name a run file or --features"),
         (["report", "nowhere.json"], "cannot be read"),
         (["report", "kernels.yaml"], "not JSON"),
         (["kernels", "add", "5.4"], "Missing option '--image'"),

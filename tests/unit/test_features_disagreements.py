@@ -131,7 +131,9 @@ def test_the_command_fails_on_news_and_not_on_what_is_explained(
     out = capsys.readouterr().out
     assert "old: bpf_loop (helper): documented since 5.17, yet measured yes" in out
     assert "## Not explained" in (tmp_path / "d.md").read_text(encoding="utf-8")
+    assert {each.feature.name for each in room.news()} >= {"bpf_loop", "BPF_MAP_TYPE_RINGBUF"}
     measured.write(kernel("old", "5.10.1", [feature(MAP, "BPF_MAP_TYPE_HASH", "yes")]), tmp_path / "measured")
+    assert room.news() == ()
     assert main(["disagreements"]) == 0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from features_support import finding, kernel
+from features_support import feature, finding, kernel
 
 from harness.errors import UserError
 from harness.features import measured
@@ -45,6 +46,25 @@ def test_the_head_is_read_alone(tmp_path: Path) -> None:
     made = kernel("6.12", "6.12.117", [LOOP])
     head = measured.read_head(measured.write(made, tmp_path))
     assert head == replace(made, raw={})
+
+
+def test_some_features_are_read_without_the_rest(tmp_path: Path) -> None:
+    more = feature(FeatureKind.HELPER, "bpf_loop_more", "no", "xdp")
+    path = measured.write(kernel("6.12", "6.12.117", [LOOP, ARENA, more]), tmp_path)
+    some = measured.read_some(path, FeatureKind.HELPER, ["bpf_loop", "bpf_none"])
+    assert list(some.features()) == [LOOP]
+    assert list(measured.read_some(path, FeatureKind.HELPER, ["bpf_loop_more"]).features()) == [more]
+    assert list(measured.read_some(path, FeatureKind.MAP_TYPE, [ARENA.name]).features()) == [ARENA]
+    assert list(measured.read_some(path, FeatureKind.MAP_TYPE, ["bpf_loop"]).features()) == []
+    assert list(measured.read_some(path, FeatureKind.KFUNC, ["bpf_loop"]).features()) == []
+
+
+def test_a_file_in_another_layout_is_read_whole(tmp_path: Path) -> None:
+    path = measured.write(kernel("6.12", "6.12.117", [LOOP, ARENA]), tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")), indent=4), encoding="utf-8")
+    some = measured.read_some(path, FeatureKind.HELPER, ["bpf_loop"])
+    assert some.feature(FeatureKind.HELPER, "bpf_loop") == LOOP
+    assert measured.read_head(path).kernel == "6.12"
 
 
 def test_answers_by_program_type_and_overall() -> None:

@@ -1,0 +1,1 @@
+"""Asking the running kernel, for a loader's preflight: what `bpfmatrix check NAME --host` does."""
