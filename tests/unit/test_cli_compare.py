@@ -92,7 +92,7 @@ def test_compare(
         (["a.json", "b.json", "--as", "5.10=6.99"], "b.json has no kernel '6.99'"),
         (["baseline", "baseline"], "not compared with itself"),
         (["baseline", "a.json"], "bpfmatrix baseline update"),
-        (["a.json"], "A.json B.json"),
+        (["a.json"], "takes 2 values"),
         (["a.json", "b.json", "-k", "two"], "no case on either side matches"),
     ],
 )
