@@ -69,10 +69,10 @@ def update(*, kernels: tuple[str, ...], keyword: str, run_file: Path | None, dry
     )
     if keyword and not any(matches(words) for words in names.values()):
         raise UserError(f"no case of the run matches -k {keyword!r}")
+    if not dry_run:
+        write_update(moves)  # first: whoever reads the diff may stop before its end
     for move in moves:
         _show(move)
-    if not dry_run:
-        write_update(moves)
     changed = [str(move.path) for move in moves if move.new != move.old]
     word = "would change" if dry_run else "written"
     click.echo(f"{word}: {', '.join(changed)}" if changed else "the baseline is as this run already")

@@ -9,18 +9,19 @@ import click
 
 from harness.catalog.schemacheck import suggest
 from harness.errors import UserError
+from harness.keyword import compile_keyword
 from harness.paths import project_root
 from harness.record.baseline import FOLDER, read_baseline
 from harness.record.changes import Thresholds
 from harness.record.compare import compare_runs
 from harness.record.runfile import read
-from harness.record.snapshot import Snapshot, snapshot
+from harness.record.snapshot import Snapshot, selected, snapshot
 from harness.report.changes import changes_json, changes_text
 
 _EPILOG = """\b
 Examples:
   bpfmatrix compare before/run.json reports/run.json
-  bpfmatrix compare baseline reports/run.json
+  bpfmatrix compare baseline reports/run.json -k ringbuf
   bpfmatrix compare reports/run.json reports/run.json --as 6.1=6.12    what do I gain moving to 6.12?
   bpfmatrix compare old.json new.json --insns 5 100 --json
 
@@ -31,14 +32,16 @@ _DEFAULT = Thresholds()
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("before", metavar="A.json")
-@click.argument("after", metavar="B.json")
+@click.argument("files", nargs=2, metavar="A.json B.json")
 @click.option(
     "--as",
     "pairs",
     multiple=True,
     metavar="K=K",
     help="Compare kernel K of A with another of B, and no others; repeatable. A lone K is K=K.",
+)
+@click.option(
+    "-k", "keyword", default="", metavar="EXPR", help="Only cases whose id this matches, as in pytest."
 )
 @click.option(
     "--insns",
@@ -63,9 +66,9 @@ _DEFAULT = Thresholds()
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def compare(
     *,
-    before: str,
-    after: str,
+    files: tuple[str, str],
     pairs: tuple[str, ...],
+    keyword: str,
     insns: tuple[float, int],
     times: tuple[float, float],
     everything: bool,
@@ -76,7 +79,10 @@ def compare(
     A.json and B.json are run files, of any kernels and compilers; the word `baseline` in the place of one
     means the committed baseline. Kernels of one name are compared, or the only one of each side.
     """
-    old, new = _sides(before, after)
+    matches = compile_keyword(keyword)
+    old, new = (selected(side, lambda case: matches((case,))) for side in _sides(*files))
+    if keyword and not (old.cases or new.cases):
+        raise UserError(f"no case on either side matches -k {keyword!r}")
     limits = Thresholds(insns[0], insns[1], times[0], round(times[1] * 1000))
     changes = compare_runs(old, new, limits, kernels=_pairs(pairs, old, new) if pairs else None)
     if not changes.kernels and not changes.compared:

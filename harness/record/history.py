@@ -157,7 +157,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         image=row["image"] or "",
         accel=row["accel"] or "",
         compiler=row["compiler"],
-        harness=row["harness"],
+        harness=short(row["harness"]),
     )
     record = CaseRecord(
         row["name"], row["kernel"], answer, row["insns"], row["time_us"],

@@ -5,7 +5,7 @@ A run file is made small here; a baseline is read into the same records (`harnes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -139,6 +139,12 @@ def record(case: CaseResult, run: Run, kernel: KernelRun | None) -> CaseRecord:
     )
 
 
+def selected(taken: Snapshot, keep: Callable[[str], bool]) -> Snapshot:
+    """Return `taken` with the cases whose id (with the kernel) `keep` wants."""
+    cases = {key: item for key, item in taken.cases.items() if keep(f"{item.case}@{item.kernel}")}
+    return replace(taken, cases=MappingProxyType(cases))
+
+
 def tagged(taken: Snapshot) -> Snapshot:
     """Write the compiler into the ids of a measurement with one, as runs with several have it."""
     cases = {}
@@ -155,7 +161,7 @@ def _circumstances(case: CaseResult, run: Run, kernel: KernelRun | None) -> Circ
         name = str(case.axes.get("cc", name))
     version = run.tools.get(name, "")
     common = Circumstances(
-        compiler=f"{name} {version}".strip(), harness=run.harness, qemu=run.tools.get("qemu", "")
+        compiler=f"{name} {version}".strip(), harness=short(run.harness), qemu=run.tools.get("qemu", "")
     )
     if kernel is None:
         return common

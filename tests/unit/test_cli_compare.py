@@ -75,6 +75,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a.json", "broken.json"], 3, "not everything could be measured"),
         (["a.json", "b.json", "--as", "5.10"], 1, "a.json → b.json: 1 cases compared on 5.10"),
         (["b.json", "a.json", "--insns", "1", "1"], 0, "newly accepted"),
+        (["a.json", "b.json", "-k", "one and not 6.1"], 1, "new rejection"),
     ],
 )
 def test_compare(
@@ -91,7 +92,8 @@ def test_compare(
         (["a.json", "b.json", "--as", "5.10=6.99"], "b.json has no kernel '6.99'"),
         (["baseline", "baseline"], "not compared with itself"),
         (["baseline", "a.json"], "bpfmatrix baseline update"),
-        (["a.json"], "Missing argument"),
+        (["a.json"], "takes 2 values"),
+        (["a.json", "b.json", "-k", "two"], "no case on either side matches"),
     ],
 )
 def test_compare_refuses(
