@@ -210,8 +210,13 @@ def test_no_objdump_is_the_persons_to_install(
         find_objdump(replace(compiler, path=tmp_path / "clang"))
 
 
-def test_the_disassembler_of_the_compiler_comes_first(compiler: Compiler) -> None:
-    assert find_objdump(compiler).parent == compiler.path.resolve().parent
+def test_the_disassembler_beside_the_compiler_comes_first(compiler: Compiler, tmp_path: Path) -> None:
+    own = tmp_path / "llvm-objdump"
+    own.write_text("#!/bin/sh\n")
+    beside = replace(compiler, path=tmp_path / "clang")
+    assert find_objdump(beside) != own  # it cannot be run yet
+    own.chmod(0o755)
+    assert find_objdump(beside) == own
 
 
 def test_a_comparison_is_no_label() -> None:
