@@ -155,55 +155,6 @@ PIECES += ["{", "}", "[", "]", ", ", "&a ", "*a", "!t ", "title: x\n", "axes: {a
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.one_of(
-        ALPHABET.map(str.encode), st.binary(max_size=40), ALPHABET.map(lambda t: b"title: " + t.encode())
-    )
-)
-def test_whatever_the_bytes_the_answer_is_data_or_a_user_error(tmp_path: Path, raw: bytes) -> None:
-    problem: UserError | None = None
-    try:
-        read(tmp_path, raw)
-    except UserError as error:
-        problem = error
-    assert problem is None or problem.where is not None
-
-
-PIECES = st.lists(
-    st.sampled_from(
-        [
-            "a",
-            "5.10",
-            "yes",
-            "~",
-            "'x y'",
-            '"\\n"',
-            ": ",
-            "- ",
-            "\n",
-            "\n  ",
-            "|\n  ",
-            ">-\n ",
-            "{",
-            "}",
-            "[",
-            "]",
-            ", ",
-            "# c\n",
-            "&a ",
-            "*a",
-            "!t ",
-        ]
-    )
-)
-
-
-@given(
-    st.lists(st.sampled_from(["title: x\n", "axes: {a: [1, b]}\n", "size: 0x10\n"]).map(list) | PIECES).map(
-        lambda parts: "".join("".join(part) for part in parts)
-    )
-)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_parsers_read_the_same(tmp_path: Path, text: str) -> None:
     read_by = {}
     for pure in (True, False):
