@@ -47,6 +47,7 @@ class KernelSession:
         self._facts: GuestFacts | None = None
         self._broken: str | None = None
         self._used = False
+        self._marks: tuple[str, ...] = ()  # what cannot be taken back of the guest that runs
         self._cpus = kernel.cpus  # of the guest that runs, or of the next
         self.kernel_run = describe_kernel(kernel)
 
@@ -121,37 +122,42 @@ class KernelSession:
         if self._options.fresh_guest and self._used:
             self.close()
         variant = case.variant
-        guest = self._ready_guest(variant.settings.cpus)
-        self._used = True
+        marks = marks_of(variant.scenario)
+        guest = self._ready_guest(variant.settings.cpus, marks)
+        self._used, self._marks = True, marks
         program = variant.bpf_program or built.programs[0]
         request = LoadRequest(built.path, built.sha256, program, variant.settings, variant.scenario)
         try:
             return guest.run(request, self._options.grace_s)
         finally:
-            if variant.settings.disposable or leaves_marks(variant.scenario):
+            if variant.settings.disposable and not marks:
                 self.close()
 
-    def _ready_guest(self, cpus: int | None = None) -> Guest:
-        """The running guest, or another one where it died or has not the processors that are asked for."""
+    def _ready_guest(self, cpus: int | None = None, marks: tuple[str, ...] = ()) -> Guest:
+        """The running guest, or another one where it died, has other processors, or other marks than these.
+
+        A guest without marks takes a case that leaves some.
+        """
         if self._broken is not None:
             raise InfrastructureError(self._broken)
         cpus = self.kernel.cpus if cpus is None else cpus
-        if self._guest is not None and not (self._guest.alive() and self._cpus == cpus):
+        fits = self._cpus == cpus and self._marks in ((), marks)
+        if self._guest is not None and not (self._guest.alive() and fits):
             self.close()
         if self._guest is None:
             self._cpus = cpus
             self._guest = start_guest(self._assets, self._options, config_symbols(self.kernel.config))
             self._facts = self._guest.facts
-            self._used = False
+            self._used, self._marks = False, ()
         return self._guest
 
     def _assets(self, kvm: bool) -> Assets:
         return prepare(replace(self.kernel, cpus=self._cpus), kvm=kvm, warm=self._warm)
 
 
-def leaves_marks(scenario: tuple[Step, ...]) -> bool:
-    """Whether a scenario changes the guest for good, so that no other case may run in it."""
-    return any(step.op is StepOp.ENV and step.name in IRREVERSIBLE for step in scenario)
+def marks_of(scenario: tuple[Step, ...]) -> tuple[str, ...]:
+    """What a scenario changes of the guest for good: only cases that do the very same may run in it later."""
+    return tuple(step.name for step in scenario if step.op is StepOp.ENV and step.name in IRREVERSIBLE)
 
 
 def describe_kernel(kernel: Kernel, problem: str | None = None) -> KernelRun:

@@ -19,7 +19,7 @@ from harness.build.host import host_tools
 from harness.build.toolchain import find_compilers
 from harness.catalog.programs import expand
 from harness.errors import HarnessError, InfrastructureError
-from harness.execute import KernelSession, describe_kernel, not_run, on_host
+from harness.execute import KernelSession, describe_kernel, marks_of, not_run, on_host
 from harness.guest.options import GuestOptions
 from harness.guest.snapshot import qemu_version
 from harness.model import (
@@ -262,9 +262,13 @@ class _Crew:
                 self._end(futures)
 
     def _cases(self, kernel: Kernel) -> list[PlannedCase]:
-        """A guest of other processors takes the place of the one that runs: few changes of it."""
-        cases = [planned for planned in self._planned if planned.case.kernel == kernel.name]
-        return sorted(cases, key=lambda planned: planned.case.variant.settings.cpus or kernel.cpus)
+        """What needs a guest of its own kind (other processors, a locked-down kernel) comes together."""
+
+        def kind(planned: PlannedCase) -> tuple[int, tuple[str, ...]]:
+            variant = planned.case.variant
+            return variant.settings.cpus or kernel.cpus, marks_of(variant.scenario)
+
+        return sorted((entry for entry in self._planned if entry.case.kernel == kernel.name), key=kind)
 
     def _judge_host(self) -> None:
         """The rows no kernel has a part in are known once they are built; once is enough."""

@@ -21,6 +21,7 @@ from harness.build.objectcache import Entry, ObjectCache
 from harness.build.objects import inspect, read_object
 from harness.build.render import Renderer, RenderError
 from harness.build.stepnames import check_steps
+from harness.build.strip import objcopy_of, without_debug
 from harness.build.vmlinux import header_folder, needs_vmlinux
 from harness.catalog.hostpart import COMPILER_AXIS
 from harness.catalog.schemacheck import suggest
@@ -164,7 +165,8 @@ class Builder:
                 programs = inspect(compiled.object, text.name)
             except UserError as error:
                 return BuildFailure(Stage.OPEN, str(error), text.text, compiler)
-            entry = self._objects.put(key, compiled.object, programs, compiled.log, compiled.dependencies)
+            content = without_debug(compiled.object, compiler)
+            entry = self._objects.put(key, content, programs, compiled.log, compiled.dependencies)
         return _built(entry, text, compiler)
 
     def _as_claimed(self, program: Program, variant: Variant | None, built: BuiltObject) -> Result:
@@ -238,15 +240,10 @@ def _built(entry: Entry, text: _Text, compiler: Compiler) -> BuiltObject:
 
 def _key(text: _Text, compiler: Compiler, options: tuple[str, ...]) -> str:
     """Everything but the headers' contents, which the cache compares itself."""
-    stat = compiler.path.stat()
-    parts = (
-        text.name,
-        str(compiler.path),
-        compiler.version,
-        str(stat.st_mtime_ns),
-        str(stat.st_size),
-        *options,
-    )
+    parts = [text.name, compiler.version, *options]
+    for tool in (compiler.path, objcopy_of(compiler)):
+        stat = tool.stat()
+        parts += [str(tool), str(stat.st_mtime_ns), str(stat.st_size)]
     digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape"))
     digest.update(b"\0" + text.raw)
     return digest.hexdigest()

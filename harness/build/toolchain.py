@@ -18,7 +18,10 @@ _VERSION = re.compile(r"clang version (\d+)\.(\d+)\.(\d+)")
 _LLVM_DIRS = Path("/usr/lib")
 _PROBE_SECONDS = 20
 INSTALL_HINT = "`bpfmatrix doctor --install`, or: apt-get install clang"
-_OBJDUMP = re.compile(r"llvm-objdump(-\d+)?")
+_LLVM_TOOLS = {  # what they are for
+    "llvm-objdump": "manifests assert on the code clang made",
+    "llvm-objcopy": "it takes the debugger's sections out of objects",
+}
 
 
 def find_compilers(names: Sequence[str]) -> tuple[Compiler, ...]:
@@ -44,29 +47,38 @@ def installed() -> tuple[Compiler, ...]:
 
 
 def find_objdump(compiler: Compiler) -> Path:
-    """Return the llvm-objdump for objects of `compiler`: its own, else one of its number, else any.
+    """Return the llvm-objdump for objects of `compiler`; UserError when there is none.
 
-    Raises UserError when there is none; what they print is brought to one form, so any will do.
+    What they print is brought to one form, so any will do.
+    """
+    return find_llvm(compiler, "llvm-objdump")
+
+
+def find_llvm(compiler: Compiler, tool: str) -> Path:
+    """Return LLVM's `tool` for objects of `compiler`: its own, else one of its number, else any.
+
+    Raises UserError when there is none.
     """
     own = compiler.path.resolve().parent
-    beside = own / "llvm-objdump"
+    beside = own / tool
     if beside.is_file() and os.access(beside, os.X_OK):
-        return beside  # what is usual; looking through all folders takes milliseconds, for every object
+        return beside  # what is usual; looking through all folders takes milliseconds
     number = compiler.version.split(".", 1)[0]
+    named = re.compile(rf"{tool}(-\d+)?")
     folders = [own, *(Path(folder) for folder in os.get_exec_path() if folder)]
     folders += sorted(_LLVM_DIRS.glob("llvm-*/bin"), reverse=True)
     found = [
         path
         for folder in folders
         if folder.is_dir()
-        for path in sorted(folder.glob("llvm-objdump*"))
-        if _OBJDUMP.fullmatch(path.name) and os.access(path, os.X_OK)
+        for path in sorted(folder.glob(f"{tool}*"))
+        if named.fullmatch(path.name) and os.access(path, os.X_OK)
     ]
-    fitting = (path for path in found if path.parent == own or path.name == f"llvm-objdump-{number}")
+    fitting = (path for path in found if path.parent == own or path.name == f"{tool}-{number}")
     chosen = next(fitting, found[0] if found else None)
     if chosen is None:
         raise UserError(
-            "llvm-objdump is missing; manifests assert on the code clang made",
+            f"{tool} is missing; {_LLVM_TOOLS[tool]}",
             hint=f"`bpfmatrix doctor --install`, or: apt-get install llvm-{number}",
         )
     return chosen

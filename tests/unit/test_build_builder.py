@@ -3,14 +3,15 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from harness.build import clang, vmlinux
+from harness.build import clang, toolchain, vmlinux
 from harness.build.builder import Builder, BuildRequest
-from harness.build.toolchain import find_compilers
+from harness.build.toolchain import find_compilers, find_llvm
 from harness.build.vmlinux import needs_vmlinux
 from harness.catalog.programs import load_programs
 from harness.errors import HarnessError, InfrastructureError, UserError
@@ -378,3 +379,34 @@ def test_the_shared_header_gives_every_clang_the_kernels_names(tmp_path: Path, c
     result = built(builder(tmp_path).build(source(tmp_path, text), None, compiler))
     assert result.warnings == ""
     assert result.programs == ("probe", "skb")
+
+
+def test_an_object_has_no_debugger_sections_and_the_rest_as_clang_made_it(
+    tmp_path: Path, compiler: Compiler
+) -> None:
+    program = source(tmp_path, BODY)
+    made = built(builder(tmp_path).build(program, None, compiler))
+    options = clang.flags(clang.Includes(program.path.parent, INCLUDE, None), "v1")
+    includes = clang.Includes(program.path.parent, INCLUDE, None)
+    whole = clang.compile_source(compiler, program.path.read_bytes(), "x.bpf.c", options, includes).object
+    assert whole is not None
+    assert b".debug_info" in whole
+    (tmp_path / "whole.o").write_bytes(whole)
+    ours, theirs = (sections(path) for path in (made.path, tmp_path / "whole.o"))
+    assert not [name for name in ours if name.startswith(".debug")]
+    for name in ("kprobe/do_nothing", "license", ".BTF", ".BTF.ext"):
+        assert ours[name] == theirs[name]
+
+
+def sections(path: Path) -> dict[str, bytes]:
+    with path.open("rb") as file:
+        return {section.name: section.data() for section in ELFFile(file).iter_sections()}
+
+
+def test_without_llvm_objcopy_the_package_is_named(
+    tmp_path: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolchain, "_LLVM_DIRS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="llvm-objcopy is missing(.|\n)*apt-get install llvm-"):
+        find_llvm(replace(compiler, path=tmp_path / "clang"), "llvm-objcopy")

@@ -205,7 +205,8 @@ def test_every_clang_here_is_read_alike(tmp_path: Path, compiler: Compiler) -> N
 def test_no_objdump_is_the_persons_to_install(
     compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.build.toolchain._OBJDUMP", claims.re.compile("none"))
+    monkeypatch.setattr("harness.build.toolchain._LLVM_DIRS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="apt-get install llvm-"):
         find_objdump(replace(compiler, path=tmp_path / "clang"))
 

@@ -51,9 +51,12 @@ void load_failed(struct load_job *job, enum load_stage stage, int error)
 
 void load_read_declarations(struct load_job *job, const struct btf *btf)
 {
-	job->declared = calloc(MAX_DECLARED, sizeof(*job->declared));
+	size_t most = mapdefs_most(btf);
+
+	/* Only as much as is needed: every page of zeros is a page fault of an emulated guest. */
+	job->declared = calloc(most < MAX_DECLARED ? most + 1 : MAX_DECLARED, sizeof(*job->declared));
 	if (job->declared)
-		job->declared_count = mapdefs_read(btf, job->declared, MAX_DECLARED);
+		job->declared_count = mapdefs_read(btf, job->declared, most < MAX_DECLARED ? most : MAX_DECLARED);
 }
 
 static int on_print(enum libbpf_print_level level, const char *format, va_list args)

@@ -129,17 +129,29 @@ static bool read_variable(const struct btf *btf, const struct btf_var_secinfo *i
 	return def->name != NULL;
 }
 
+static const struct btf_type *maps_section(const struct btf *btf)
+{
+	int id = btf ? btf__find_by_name_kind(btf, ".maps", BTF_KIND_DATASEC) : -1;
+
+	return id < 0 ? NULL : btf__type_by_id(btf, (uint32_t)id);
+}
+
+size_t mapdefs_most(const struct btf *btf)
+{
+	const struct btf_type *section = maps_section(btf);
+
+	return section ? btf_vlen(section) : 0;
+}
+
 size_t mapdefs_read(const struct btf *btf, struct map_definition *defs, size_t room)
 {
+	const struct btf_type *section = maps_section(btf);
 	const struct btf_var_secinfo *info;
-	const struct btf_type *section;
 	size_t count = 0;
-	int id, i;
+	int i;
 
-	id = btf ? btf__find_by_name_kind(btf, ".maps", BTF_KIND_DATASEC) : -1;
-	if (id < 0)
+	if (!section)
 		return 0;
-	section = btf__type_by_id(btf, (uint32_t)id);
 	info = btf_var_secinfos(section);
 	for (i = 0; i < btf_vlen(section) && count < room; i++, info++)
 		count += read_variable(btf, info, &defs[count]);

@@ -17,6 +17,8 @@ struct map_definition {
 	} inner;
 };
 
+/* How many definitions there can be at the most: the variables of `.maps`. */
+size_t mapdefs_most(const struct btf *btf);
 /* Read at most `room` definitions; returns how many there are (0 without BTF or `.maps`). */
 size_t mapdefs_read(const struct btf *btf, struct map_definition *defs, size_t room);
 /* The definition whose name, cut as the kernel cuts it, is `kernel_name`; NULL when there is none. */

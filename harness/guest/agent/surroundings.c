@@ -1,6 +1,5 @@
 /* Changing what the case finds around it: for itself where that is possible, else borrowed and given back. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
@@ -16,21 +15,10 @@
 #include "preflight.h"
 #include "scenario.h"
 #include "surroundings.h"
+#include "textfile.h"
 
 #define NOBODY 65534
 #define SMALL_MEMLOCK (64u << 10) /* what a process had by default before 5.16 */
-
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	int error = errno;
-
-	if (fd >= 0)
-		close(fd);
-	errno = error;
-	return written;
-}
 
 /* In a mount namespace of its own, an empty directory lies over the kernel's BTF. The agent's copy is out of reach, too. */
 static bool no_btf(struct scenario *s, const struct step *step)
@@ -58,12 +46,9 @@ static bool unprivileged(struct scenario *s, const struct step *step)
 static bool borrow_unprivileged(struct scenario *s, const char *value)
 {
 	struct borrowed *borrowed = s->borrowed;
-	int fd = open(UNPRIVILEGED_SYSCTL, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, borrowed->unprivileged_was, sizeof(borrowed->unprivileged_was) - 1);
 
-	if (fd >= 0)
-		close(fd);
-	if (got <= 0)
+	if (!read_text(UNPRIVILEGED_SYSCTL, borrowed->unprivileged_was, sizeof(borrowed->unprivileged_was)) ||
+	    !borrowed->unprivileged_was[0])
 		return false;
 	borrowed->unprivileged = true;
 	return write_text(UNPRIVILEGED_SYSCTL, value);
@@ -81,16 +66,25 @@ static bool unprivileged_enabled(struct scenario *s, const struct step *step)
 	return borrow_unprivileged(s, "0");
 }
 
+/* Lock the kernel down, which it refuses when it already is: an earlier case's guest may be used again for this. */
+static bool lock_down(const char *level)
+{
+	char levels[128], now[64];
+
+	snprintf(now, sizeof(now), "[%s]", level);
+	return (read_text(LOCKDOWN_FILE, levels, sizeof(levels)) && strstr(levels, now)) || write_text(LOCKDOWN_FILE, level);
+}
+
 static bool lockdown_integrity(struct scenario *s, const struct step *step)
 {
 	(void)s, (void)step;
-	return write_text(LOCKDOWN_FILE, "integrity");
+	return lock_down("integrity");
 }
 
 static bool lockdown_confidentiality(struct scenario *s, const struct step *step)
 {
 	(void)s, (void)step;
-	return write_text(LOCKDOWN_FILE, "confidentiality");
+	return lock_down("confidentiality");
 }
 
 static bool small_memlock(struct scenario *s, const struct step *step)
