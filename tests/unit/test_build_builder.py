@@ -408,5 +408,5 @@ def test_without_llvm_objcopy_the_package_is_named(
 ) -> None:
     monkeypatch.setattr(toolchain, "_LLVM_DIRS", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="llvm-objcopy is missing(.|\n)*apt-get install llvm-"):
+    with pytest.raises(UserError, match=r"llvm-objcopy is missing(.|\n)*apt-get install llvm-"):
         find_llvm(replace(compiler, path=tmp_path / "clang"), "llvm-objcopy")
