@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 
 from harness.nightly import changesfile, folders, junit, results
+from harness.nightly.chronicle import beside
 from harness.nightly.types import Night, NightRecord
 from harness.record import runfile
 from harness.record.atomic import replacing
@@ -23,13 +24,13 @@ _TOP = "../../.."  # from a night's folder to the project's
 _SIGNS = {0: ("✓", "good"), 1: ("✗", "worse"), 3: ("⚠", "broken")}
 
 
-def write_files(night: Night, draft: Path) -> None:
+def write_files(night: Night, draft: Path, history: Path) -> None:
     """Write everything a night's folder holds. Errors as of `harness.record.atomic`."""
     runfile.write(night.run, draft / "run.json")
     matrix = build(night.run)
     texts = {
         "matrix.md": markdown.render(matrix, _TOP),
-        "matrix.html": html.render(matrix),
+        "matrix.html": html.render(matrix, beside(history, night.findings.comparisons)),
         "junit.xml": junit.render(night),
         "results.csv": results.render(night),
         CHANGES: changesfile.render(night),
