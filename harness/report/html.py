@@ -3,19 +3,20 @@
 Every variant has one panel with a tab per kernel; a grid cell is a link to its tab. Panels stand in
 `<noscript>`: without JavaScript they are ordinary parts of the page, opened by the address alone (`:target`);
 with it the browser takes each for one piece of text, which costs nothing when the page is opened, and the
-script makes the panel of a cell when it is looked at. Everything in them is escaped, so no text can end the element.
+script makes the panel of a cell when it is looked at. Everything in them is escaped, so no text can end the
+element.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
 from harness.report.beside import Beside
 from harness.report.htmlchanges import compared
-from harness.report.htmlrows import GroupView, RowView, group_views
+from harness.report.htmlrows import GroupView, LogView, RowView, group_views
 from harness.report.matrix import HOST_TITLE, SYMBOLS, WORDS, Mark, Matrix
 from harness.report.summary import counts, package, started
 from harness.report.webpage import asset, ours, policy, template
@@ -41,8 +42,8 @@ def render(matrix: Matrix, beside: Beside | None = None) -> str:
     limit = _LIMIT + max(0, len(panels) - _ROWS) * _ROW_LIMIT
     cap = _cap(views, limit - len(frame.encode()) - sum(_bytes(text) for text in panels.values()))
     if cap is not None:
-        for view in group_views(groups, matrix.run, beside, cap):
-            panels |= {row.anchor: _panel(row) for row in view.rows}
+        rows = [row for view in views for row in view.rows if any(len(log.raw) > cap for log in _logs(row))]
+        panels |= {row.anchor: _panel(row, cap) for row in rows}
     head, tail = frame.split(_PANELS)
     return head + "".join(panels.values()) + tail
 
@@ -83,8 +84,8 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
     )
 
 
-def _panel(row: RowView) -> Markup:
-    return Markup(template("panel.html.j2").render(row=row))  # noqa: S704 -- escaped
+def _panel(row: RowView, cap: int | None = None) -> Markup:
+    return Markup(template("panel.html.j2").render(row=row, cap=cap))  # noqa: S704 -- escaped
 
 
 def _sizes(matrix: Matrix, views: Sequence[GroupView]) -> str:
@@ -103,9 +104,8 @@ def _cap(views: Sequence[GroupView], room: int) -> int | None:
     """
     if room >= 0:
         return None
-    sizes = sorted(
-        _bytes(log.text) for view in views for row in view.rows for tab in row.tabs for log in tab.logs
-    )
+    rows = [row for view in views for row in view.rows]
+    sizes = sorted(int(_bytes(log.raw) * _ESCAPED) for row in rows for log in _logs(row))
     left = sum(sizes) + room
     for index, size in enumerate(sizes):
         if size * (len(sizes) - index) > left:
@@ -114,5 +114,9 @@ def _cap(views: Sequence[GroupView], room: int) -> int | None:
     return None
 
 
+def _logs(row: RowView) -> Iterable[LogView]:
+    return (log for tab in row.tabs for log in tab.logs)
+
+
 def _bytes(text: str) -> int:
-    return len(text.encode())
+    return len(text.encode("utf-8", "replace"))

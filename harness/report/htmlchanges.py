@@ -13,7 +13,7 @@ _Key = tuple[object, ...]
 _SECTIONS = (
     ("worse", "▼", "worse"),
     ("flaky", "~", "flaky: happened once, and not again in a fresh guest"),
-    ("other", "◆", "other differences"),
+    ("other", "◆", "different, but not worse"),
 )
 SIGNS: Mapping[str, str] = {css: sign for css, sign, _ in _SECTIONS}
 _RANK = {css: rank for rank, (css, _, _) in enumerate(_SECTIONS)}

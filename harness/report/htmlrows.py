@@ -39,10 +39,11 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class LogView:
-    """A log, escaped and marked."""
+    """A log as it was; `show` escapes and marks it, and cuts what is beyond a number of characters."""
 
     title: str
-    text: Markup
+    raw: str
+    show: Callable[[str, int | None], Markup]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +112,17 @@ class GroupView:
     shares: tuple[tuple[Share, ...], ...]  # by kernel
 
 
-def group_views(groups: Iterable[Group], run: Run, beside: Beside, cap: int | None = None) -> list[GroupView]:
-    """Return everything to show; no log is longer than `cap` characters, None = all whole."""
-    maker = _Rows(run, beside, cap)
+def group_views(groups: Iterable[Group], run: Run, beside: Beside) -> list[GroupView]:
+    """Return everything to show."""
+    maker = _Rows(run, beside)
     return [maker.group(group, f"g{index}") for index, group in enumerate(groups)]
 
 
 class _Rows:
     """Makes rows and numbers them."""
 
-    def __init__(self, run: Run, beside: Beside, cap: int | None) -> None:
-        self._run, self._cap = run, cap
+    def __init__(self, run: Run, beside: Beside) -> None:
+        self._run = run
         self._history = beside.history
         self._told: Mapping[str, Told] = told(beside.comparisons)
         self._number = 0
@@ -168,11 +169,7 @@ class _Rows:
             details=(*_details(case), *new("maps", _maps(case))) if case else (),
             checks=new("checks", case.checks) if case else (),
             steps=new("steps", _steps(case)) if case else (),
-            logs=tuple(
-                LogView(title, view(text, self._cap))
-                for title, text, view in (_logs(case) if case else ())
-                if new(title.lower(), (text,))
-            ),
+            logs=tuple(log for log in (_logs(case) if case else ()) if new(log.title.lower(), (log.raw,))),
             same=new.told(),
             command=reproduce(case, group.info) if case else "",
             history=self._nights(cell),
@@ -218,14 +215,14 @@ def _listed(words: list[str]) -> str:
     return (", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]).capitalize()
 
 
-def _logs(case: CaseResult) -> Iterable[tuple[str, str, Callable[[str, int | None], Markup]]]:
+def _logs(case: CaseResult) -> Iterable[LogView]:
     seen = case.observation
     logs = (
-        ("Verifier log", seen.verifier_log if seen else "", verifier_log),
-        ("Build log", case.build_log, plain),
-        ("Loader log", seen.loader_log if seen else "", plain),
+        LogView("Verifier log", seen.verifier_log if seen else "", verifier_log),
+        LogView("Build log", case.build_log, plain),
+        LogView("Loader log", seen.loader_log if seen else "", plain),
     )
-    return (log for log in logs if log[1])
+    return (log for log in logs if log.raw)
 
 
 def _names(program: str) -> tuple[str, str]:

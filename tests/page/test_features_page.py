@@ -1,4 +1,4 @@
-"""The page of features in a real headless Chromium: filters, addresses, panels; without JavaScript; hostile."""
+"""The page of features in a real headless Chromium: filters, addresses, panels; no JavaScript; hostile."""
 
 from __future__ import annotations
 

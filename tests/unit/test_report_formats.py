@@ -150,7 +150,7 @@ def test_html_lists_checks_and_steps() -> None:
     assert "<li>✓ <code>x</code> expected 1</li>" in page
     assert "<code>attach p to kprobe:a zero at the end</code>" in page
     assert page.count("ENOENT: a zero at the end (it may fail)") == 1
-    assert len(re.findall(r'\bsteps\b[^<]*: as on <a href="#r0k0">5\.10</a>', page, re.IGNORECASE)) == 2
+    assert len(re.findall(r'\bsteps\b[^<]*: as on <a href="#r0k1">5\.10</a>', page, re.IGNORECASE)) == 2
     assert '<li class="not-reached"><code>read rest</code>: not reached</li>' in page
 
 

@@ -278,6 +278,7 @@
     } else if (event.key === "Escape" && event.target === bar.fields.q) {
       var first = Array.prototype.find.call(main.querySelectorAll(".grid tbody a"), Page.seen);
       if (first) { first.focus(); }
+      event.preventDefault();  // it would clear the field
     } else if (event.key === " " && link && link.matches(".fold")) {
       link.click();
       event.preventDefault();
