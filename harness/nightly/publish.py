@@ -7,15 +7,16 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 
-from harness.nightly import changesfile, folders, junit, results
+from harness.nightly import changesfile, folders, junit, results, strip
 from harness.nightly.chronicle import beside
 from harness.nightly.types import Night, NightRecord
 from harness.record import runfile
 from harness.record.atomic import replacing
 from harness.report import html, markdown
 from harness.report.matrix import build
+from harness.report.webpage import asset, environment, ours, policy
 
 FILES = ("run.json", "matrix.md", "matrix.html", "junit.xml", "results.csv", "changes.md")
 CHANGES = "changes.md"
@@ -50,10 +51,22 @@ def write_index(nights: Path, records: Iterable[NightRecord]) -> None:
 def render_index(records: Iterable[NightRecord]) -> str:
     """Return the page; everything in it that is not ours is escaped."""
     rows = [(record, *_SIGNS.get(record.status, _SIGNS[3])) for record in records]
-    return _template().render(rows=rows, words=changesfile.STATUS_WORDS, files=FILES)
+    style = asset("base.css") + _part("index.css")
+    return _template().render(
+        rows=rows,
+        words=changesfile.STATUS_WORDS,
+        files=FILES,
+        columns=strip.columns(record for record, *_ in rows),
+        height=strip.HEIGHT,
+        style=ours(style),
+        policy=policy(style),
+    )
 
 
 @cache
 def _template() -> Template:
-    text = resources.files("harness.nightly").joinpath("index.html.j2").read_text(encoding="utf-8")
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(text)
+    return environment().from_string(_part("index.html.j2"))
+
+
+def _part(name: str) -> str:
+    return resources.files("harness.nightly").joinpath(name).read_text(encoding="utf-8")

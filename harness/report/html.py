@@ -25,10 +25,8 @@ from harness.verdict.causes import cause_by_id
 # 300 rows on 12 kernels must stay under 6 MB; a matrix of more rows may be larger.
 _LIMIT, _ROWS, _ROW_LIMIT = 5_900_000, 300, 4_000
 _SHORTEST_LOG = 300  # characters a log keeps, whatever it costs
-_ESCAPED, _OMISSION = (
-    1.06,
-    100,
-)  # growth of a log by escaping and marking, and by the line that counts what is cut
+_ESCAPED = 1.06  # growth of a log by escaping and marking
+_OMISSION = 100  # bytes of the line that counts what is cut
 _LONG = 400  # rows, from which on only the programs are shown until one is opened
 
 

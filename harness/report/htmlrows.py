@@ -71,6 +71,11 @@ class Tab:
     history: tuple[Stretch, ...]
 
     @property
+    def words(self) -> str:
+        """What the grid says beside the symbol: errno and stage, or how it behaves."""
+        return f"{self.cell.errno} {self.cell.stage}".strip() or self.cell.word
+
+    @property
     def nights(self) -> int:
         """How many nights the history is of."""
         return sum(stretch.nights for stretch in self.history)
