@@ -1,4 +1,4 @@
-"""The strip over the nights: a column a night, the oldest on the left, as high as there were differences. Pure."""
+"""The strip over the nights: a column a night, the oldest on the left, as high as its differences. Pure."""
 
 from __future__ import annotations
 

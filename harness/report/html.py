@@ -25,7 +25,6 @@ from harness.verdict.causes import cause_by_id
 # 300 rows on 12 kernels must stay under 6 MB; a matrix of more rows may be larger.
 _LIMIT, _ROWS, _ROW_LIMIT = 5_900_000, 300, 4_000
 _SHORTEST_LOG = 300  # characters a log keeps, whatever it costs
-_ESCAPED = 1.06  # growth of a log by escaping and marking
 _OMISSION = 100  # bytes of the line that counts what is cut
 _LONG = 400  # rows, from which on only the programs are shown until one is opened
 
@@ -103,11 +102,12 @@ def _cap(views: Sequence[GroupView], room: int) -> int | None:
     if room >= 0:
         return None
     rows = [row for view in views for row in view.rows]
-    sizes = sorted(int(_bytes(log.raw) * _ESCAPED) for row in rows for log in _logs(row))
+    # Escaping makes a log longer, so that what is left out counts for more than it does here.
+    sizes = sorted(_bytes(log.raw) for row in rows for log in _logs(row))
     left = sum(sizes) + room
     for index, size in enumerate(sizes):
         if size * (len(sizes) - index) > left:
-            return max(int(left / (len(sizes) - index) / _ESCAPED) - _OMISSION, _SHORTEST_LOG)
+            return max(left // (len(sizes) - index) - _OMISSION, _SHORTEST_LOG)
         left -= size
     return None
 

@@ -50,7 +50,8 @@ class Compared:
     before: str
     cases: int
     sections: tuple[Section, ...]
-    notes: tuple[str, ...]  # with how many differences another comparison has told of already
+    notes: tuple[str, ...]
+    repeated: int  # differences another comparison has told of already
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def compared(comparisons: Iterable[Changes], anchors: Mapping[str, str]) -> tupl
     for changes in comparisons:
         news = [change for change in changes.changes if _same(change) not in seen]
         repeated = len(changes.changes) - len(news)
-        notes = (*changes.notes, *([f"{repeated} more differences are told above"] if repeated else []))
-        made.append(Compared(changes.before, changes.compared, tuple(_sections(news, anchors)), notes))
+        sections = tuple(_sections(news, anchors))
+        made.append(Compared(changes.before, changes.compared, sections, changes.notes, repeated))
         seen |= {_same(change) for change in changes.changes}
     return tuple(made)
 
