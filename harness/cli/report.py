@@ -7,15 +7,22 @@ from pathlib import Path
 import click
 
 from harness.errors import UserError
+from harness.paths import project_root
 from harness.record.atomic import replacing
+from harness.record.baseline import FOLDER, read_baseline
+from harness.record.compare import compare_runs
+from harness.record.history import FILE, latest
 from harness.record.runfile import read
-from harness.report import FORMATS, render
+from harness.record.snapshot import Snapshot, snapshot
+from harness.report import FORMATS, Beside, page, render
 from harness.report import features as tables
+from harness.report.htmlhistory import NIGHTS
 
 _EPILOG = """\b
 Examples:
   bpfmatrix report reports/run.json --format markdown
   bpfmatrix report reports/run.json --format html -o matrix.html
+  bpfmatrix report new.json --format html --before old.json -o matrix.html
   bpfmatrix report --features --out reports         features.md and features.html
   bpfmatrix report --features --format csv -o features.csv
 """
@@ -50,8 +57,26 @@ Examples:
     metavar="FOLDER",
     help="With --features: write features.md and features.html there.",
 )
+@click.option(
+    "--before",
+    metavar="OLD.json",
+    help="With --format html: show what is different since that run, or since the committed `baseline`.",
+)
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help=f"With --format html: show the last {NIGHTS} nights of each case ({FILE}).",
+)
 def report(
-    *, run_file: Path | None, of_features: bool, form: str, output: Path | None, out: Path | None
+    *,
+    run_file: Path | None,
+    of_features: bool,
+    form: str,
+    output: Path | None,
+    out: Path | None,
+    before: str | None,
+    history: Path | None,
 ) -> int:
     """Write the matrix of RUN.json, a run file of today or of an older version; or the tables of features.
 
@@ -62,7 +87,11 @@ def report(
         raise UserError("name a run file or --features", hint="bpfmatrix report reports/run.json")
     if out is not None:
         return _both(out, of_features=of_features, output=output)
-    text = tables.render(tables.known(), form) if run_file is None else render(read(run_file), form)
+    if (before or history) and (form != "html" or of_features):
+        raise UserError("--before and --history go with a run and --format html")
+    text = (
+        tables.render(tables.known(), form) if run_file is None else _of_run(run_file, form, before, history)
+    )
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
     else:
@@ -70,6 +99,22 @@ def report(
             file.write(text)
         click.echo(f"written: {output}", err=True)
     return 0
+
+
+def _of_run(path: Path, form: str, before: str | None, history: Path | None) -> str:
+    run = read(path)
+    if not (before or history):
+        return render(run, form)
+    changes = (compare_runs(_older(before), run),) if before else ()
+    return page(run, Beside(changes, latest(history, NIGHTS) if history else {}))
+
+
+def _older(before: str) -> Snapshot:
+    return (
+        read_baseline(project_root() / FOLDER)
+        if before == "baseline"
+        else snapshot(read(Path(before)), before)
+    )
 
 
 def _both(out: Path, *, of_features: bool, output: Path | None) -> int:

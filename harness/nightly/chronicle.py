@@ -9,7 +9,10 @@ from harness.errors import HarnessError
 from harness.nightly.before import RUN
 from harness.nightly.types import NightRecord
 from harness.record import runfile
-from harness.record.history import append, reading
+from harness.record.changes import Changes
+from harness.record.history import append, latest, reading
+from harness.report.beside import Beside
+from harness.report.htmlhistory import NIGHTS
 from harness.verdict.text import one_line
 
 
@@ -32,6 +35,15 @@ def catch_up(history: Path, nights: Path, records: Sequence[NightRecord]) -> tup
     except HarnessError as problem:
         warnings.append(_words("the history lacks this night, the next one appends it", problem))
     return tuple(warnings)
+
+
+def beside(history: Path, comparisons: Sequence[Changes]) -> Beside:
+    """Return what a night's page shows beside the run; a history that cannot be read is told there."""
+    try:
+        earlier = latest(history, NIGHTS) if history.is_file() else {}
+    except HarnessError as problem:
+        return Beside(tuple(comparisons), notes=(_words("the nights before are not shown", problem),))
+    return Beside(tuple(comparisons), earlier)
 
 
 def _recorded(history: Path) -> frozenset[str]:

@@ -71,7 +71,7 @@ def make_night(
         name = folders.free_name(nights, clock().date().isoformat())
         night = replace(night, record=replace(night.record, name=name), folder=str(nights / name))
         draft = folders.draft_folder(nights)
-        write_files(night, draft)
+        write_files(night, draft, wishes.places.history)
         folder = folders.publish(draft, nights, name)
         after = folders.finished(nights)
         warnings = catch_up(wishes.places.history, nights, after)

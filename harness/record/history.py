@@ -7,9 +7,10 @@ went backwards is noted, and changes nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.model import KernelRun, KernelVersion, Outcome, Run, Stage, VerdictKind
 from harness.record.fingerprint import short
@@ -17,7 +18,7 @@ from harness.record.historyfile import opened, reading
 from harness.record.snapshot import Answer, CaseRecord, Circumstances, snapshot
 from harness.scenario import Behaviour
 
-__all__ = ["FILE", "Entry", "Night", "append", "case_names", "opened", "reading", "recorded"]
+__all__ = ["FILE", "Entry", "Night", "append", "case_names", "latest", "opened", "reading", "recorded"]
 
 FILE = Path("reports/history.sqlite")
 
@@ -61,6 +62,19 @@ def recorded(path: Path, case: str, kernels: Sequence[str] = ()) -> tuple[Entry,
     return tuple(entry for entry in entries if not kernels or entry.record.kernel in kernels)
 
 
+def latest(path: Path, nights: int) -> Mapping[str, tuple[Entry, ...]]:
+    """Return what every case gave in the last `nights` runs, by its id with the kernel, in that order.
+
+    Errors as of `recorded`.
+    """
+    found: dict[str, list[Entry]] = {}
+    with reading(path) as connection:
+        for row in connection.execute(f"{_ALL} WHERE r.number > {_NEWEST} - ? ORDER BY r.number", (nights,)):
+            entry = _entry(row)
+            found.setdefault(f"{entry.record.case}@{entry.record.kernel}", []).append(entry)
+    return MappingProxyType({case: tuple(entries) for case, entries in found.items()})
+
+
 def case_names(path: Path) -> tuple[str, ...]:
     """Return every case there is a history of."""
     with reading(path) as connection:
@@ -101,15 +115,16 @@ INSERT INTO results (run, "case", kernel, verdict, stage, errno, cause, abnormal
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-_SELECT = """
+_ALL = """
 SELECT r.number, r.id AS run, r.start, r.clock_back, r.harness, c.name, s.*,
        k.version, k.release, k.image, k.accel
 FROM results s
 JOIN runs r ON r.number = s.run
 JOIN cases c ON c.number = s."case"
 LEFT JOIN kernels k ON k.run = s.run AND k.name = s.kernel
-WHERE c.name = ?
 """
+_SELECT = f"{_ALL} WHERE c.name = ?"
+_NEWEST = "(SELECT max(number) FROM runs)"
 
 
 def _row(number: int | None, case: int, item: CaseRecord) -> tuple[object, ...]:

@@ -12,13 +12,14 @@ from harness.record import runfile
 from harness.record.atomic import replacing
 from harness.report import html, markdown, pitfalls, tables
 from harness.report import terminal as _terminal
+from harness.report.beside import Beside
 from harness.report.matrix import build
 
-__all__ = ["FORMATS", "render", "terminal", "write_all"]
+__all__ = ["FORMATS", "Beside", "page", "render", "terminal", "write_all"]
 
 _RENDERERS: dict[str, Callable[[Run], str]] = {
     "markdown": lambda run: markdown.render(build(run)),
-    "html": lambda run: html.render(build(run)),
+    "html": lambda run: page(run, Beside()),
     "json": lambda run: "".join(runfile.dump(run)),
     "csv": tables.render_csv,
     "pitfalls": pitfalls.render,
@@ -33,6 +34,11 @@ def render(run: Run, fmt: str) -> str:
     if renderer is None:
         raise UserError(f"unknown format {fmt!r}; {suggest(fmt, FORMATS, 'formats')}")
     return renderer(run)
+
+
+def page(run: Run, beside: Beside) -> str:
+    """Return the run as one HTML page, with what stands beside it: comparisons, the nights before."""
+    return html.render(build(run), beside)
 
 
 def terminal(run: Run, width: int = 100, *, color: bool = False) -> str:

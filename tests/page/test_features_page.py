@@ -1,22 +1,15 @@
-"""The page of features in a real headless Chromium: filters, addresses, panels; without JavaScript; hostile.
-
-Chromium and its driver are Debian's (`apt install chromium chromium-driver`); without them these tests fail.
-"""
+"""The page of features in a real headless Chromium: filters, addresses, panels; no JavaScript; hostile."""
 
 from __future__ import annotations
 
-import functools
-import http.server
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from browsing import HOSTILE, Site, contrast, emulate, served
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -33,32 +26,7 @@ from harness.features.measured import MeasuredKernel, raw_features
 from harness.features.types import FeatureKind, Finding, MeasuredFeature, Method, Support
 from harness.report.features import Tables, build, render
 
-HOSTILE = (
-    "</q></section></script><script>document.title='owned'</script>"
-    "<img src=/stolen onerror=\"document.title='owned'\">"
-    "<style>body{display:none}</style>\x1b]0;owned\x07\x1b[31m\x00\r\x9b2J\u202e<link rel=stylesheet href=/x>"
-)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # tests may run as root in a container
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,900",
-)
 TITLE = "bpfmatrix: eBPF features by kernel"
-
-
-class Recorder(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and remembers every path asked for."""
-
-    asked: list[str]
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-        self.asked.append(self.path)
 
 
 def changed(base: MeasuredKernel, feature: MeasuredFeature) -> MeasuredKernel:
@@ -96,40 +64,10 @@ def hostile() -> Tables:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
-    """Address of a server on loopback holding the pages, and the list of paths asked of it."""
-    folder = tmp_path_factory.mktemp("pages")
-    for name, shown in (("honest", honest()), ("hostile", hostile())):
-        (folder / f"{name}.html").write_text(render(shown, "html"), encoding="utf-8")
-    asked: list[str] = []
-    handler = type("Handler", (Recorder,), {"asked": asked})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="module", params=["with JavaScript", "without JavaScript"])
-def browser(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[webdriver.Chrome]:
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    if request.param == "without JavaScript":
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.get("data:text/html,<title>off</title><script>document.title='on'</script>")
-    assert driver.title == ("off" if request.param == "without JavaScript" else "on")
-    yield driver
-    driver.quit()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    pages = {"honest": render(honest(), "html"), "hostile": render(hostile(), "html")}
+    with served(tmp_path_factory.mktemp("pages"), pages) as site:
+        yield site
 
 
 scripted = pytest.mark.parametrize("browser", ["with JavaScript"], indirect=True)
@@ -161,9 +99,7 @@ def choose(browser: webdriver.Chrome, field: str, value: str) -> None:
     Select(browser.find_element(By.ID, field)).select_by_value(value)
 
 
-def test_every_feature_has_a_row_and_every_kernel_a_column(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_every_feature_has_a_row_and_every_kernel_a_column(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     heads = [head.text.split("\n")[0] for head in browser.find_elements(By.CSS_SELECTOR, ".grid thead th")]
     assert heads == ["feature", "since", "first", "5.10", "6.1", "7.3"]
@@ -176,16 +112,14 @@ def test_every_feature_has_a_row_and_every_kernel_a_column(
     assert open_panels(browser) == []
 
 
-def test_the_version_links_the_commit(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_the_version_links_the_commit(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     link = browser.find_element(By.CSS_SELECTOR, "[id='helper.bpf_loop'] .since a")
     assert link.text == "5.17"
     assert "e6f2dd0f80674e9d5960337b3e9c2a242441b326" in (link.get_attribute("href") or "")
 
 
-def test_a_cell_opens_its_evidence_and_closes_again(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_a_cell_opens_its_evidence_and_closes_again(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     cell(browser, "helper.bpf_loop", 2).click()
     assert open_panels(browser) == ["bpf_loop"]
@@ -199,7 +133,7 @@ def test_a_cell_opens_its_evidence_and_closes_again(
     assert open_panels(browser) == []
 
 
-def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: Site) -> None:
     browser.get("about:blank")
     browser.get(f"{site[0]}/honest.html#map_type.BPF_MAP_TYPE_ARENA@7.3")
     assert open_panels(browser) == ["BPF_MAP_TYPE_ARENA"]
@@ -207,7 +141,7 @@ def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: tuple[s
 
 
 def test_the_search_is_there_only_with_javascript(
-    browser: webdriver.Chrome, site: tuple[str, list[str]], request: pytest.FixtureRequest
+    browser: webdriver.Chrome, site: Site, request: pytest.FixtureRequest
 ) -> None:
     browser.get(f"{site[0]}/honest.html")
     scripts_run = "without" not in request.node.callspec.params["browser"]
@@ -215,13 +149,11 @@ def test_the_search_is_there_only_with_javascript(
     assert browser.find_element(By.CSS_SELECTOR, ".kinds").is_displayed()
 
 
-def test_hostile_texts_do_nothing_and_are_shown(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_hostile_texts_do_nothing_and_are_shown(browser: webdriver.Chrome, site: Site) -> None:
     site[1].clear()
     browser.get(f"{site[0]}/hostile.html")
     assert browser.title == TITLE
-    for selector, number in (("script", 2), ("style", 1), ("img", 0), ("link", 0), ("main", 1)):
+    for selector, number in (("script", 3), ("style", 1), ("img", 0), ("link", 0), ("main", 1)):
         assert len(browser.find_elements(By.CSS_SELECTOR, selector)) == number, selector
     browser.find_element(By.CSS_SELECTOR, "[id='helper.bpf_loop'] td.y a").click()
     part = browser.find_element(By.CSS_SELECTOR, ".part:target")
@@ -232,9 +164,7 @@ def test_hostile_texts_do_nothing_and_are_shown(
     assert [path for path in site[1] if path not in ("/hostile.html", "/favicon.ico")] == []
 
 
-def test_nothing_is_fetched_and_the_policy_is_kept(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_nothing_is_fetched_and_the_policy_is_kept(browser: webdriver.Chrome, site: Site) -> None:
     site[1].clear()
     browser.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
     browser.get(f"{site[0]}/honest.html?q=loop&kernel=6.1&type=xdp")
@@ -244,7 +174,7 @@ def test_nothing_is_fetched_and_the_policy_is_kept(
     assert [text for text in messages if "favicon" not in text] == []
 
 
-def test_header_and_first_column_stay_in_view(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_header_and_first_column_stay_in_view(browser: webdriver.Chrome, site: Site) -> None:
     browser.set_window_size(500, 700)
     browser.get(f"{site[0]}/honest.html")
     frame = browser.find_element(By.CSS_SELECTOR, ".frame")
@@ -259,9 +189,7 @@ def test_header_and_first_column_stay_in_view(browser: webdriver.Chrome, site: t
 
 
 @scripted
-def test_words_in_the_box_find_names_aliases_and_notes(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_words_in_the_box_find_names_aliases_and_notes(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     browser.find_element(By.TAG_NAME, "body").send_keys("/")
     browser.switch_to.active_element.send_keys("ringbuf Output")
@@ -277,7 +205,7 @@ def test_words_in_the_box_find_names_aliases_and_notes(
 
 
 @scripted
-def test_the_filters_are_in_the_address(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_the_filters_are_in_the_address(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html?q=arena&kind=map_type&kernel=7.3&answer=no")
     assert shown_names(browser) == ["BPF_MAP_TYPE_ARENA"]
     visible = [
@@ -292,7 +220,7 @@ def test_the_filters_are_in_the_address(browser: webdriver.Chrome, site: tuple[s
 
 
 @scripted
-def test_a_program_type_shows_its_own_answers(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_a_program_type_shows_its_own_answers(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html?q=bpf_loop")
     choose(browser, "type", "xdp")
     assert shown_names(browser) == ["bpf_loop"]  # the helper: the other has no program types
@@ -315,7 +243,7 @@ def test_a_program_type_shows_its_own_answers(browser: webdriver.Chrome, site: t
     ],
 )
 def test_what_is_marked_can_be_listed(
-    browser: webdriver.Chrome, site: tuple[str, list[str]], flag: str, names: list[str]
+    browser: webdriver.Chrome, site: Site, flag: str, names: list[str]
 ) -> None:
     browser.get(f"{site[0]}/honest.html")
     choose(browser, "flag", flag)
@@ -333,7 +261,7 @@ def test_the_address_keeps_filters_when_the_page_is_a_file(browser: webdriver.Ch
 
 
 @scripted
-def test_keyboard(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_keyboard(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html?q=ringbuf&kind=helper")
     wait = WebDriverWait(browser, 5)
     cell(browser, "helper.bpf_ringbuf_output", 1).send_keys(Keys.ARROW_RIGHT)
@@ -350,40 +278,23 @@ def test_keyboard(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> Non
 
 @scripted
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_has_contrast_in_both_themes(
-    browser: webdriver.Chrome, site: tuple[str, list[str]], theme: str
-) -> None:
+def test_text_has_contrast_in_both_themes(browser: webdriver.Chrome, site: Site, theme: str) -> None:
     """WCAG AA asks for 4.5:1 between a cell's text and its ground."""
-    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    emulate(browser, theme=theme)
     browser.get(f"{site[0]}/honest.html")
     for css in (".grid td.y", ".grid td.n", ".grid td.u", ".grid td u", ".grid td.unexplained u"):
         element = browser.find_element(By.CSS_SELECTOR, css)
         ground, ink = (element.value_of_css_property(name) for name in ("background-color", "color"))
         assert contrast(ground, ink) >= 4.5, (theme, css)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two `rgba(r, g, b, a)` colours after WCAG 2."""
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def luminance(color: str) -> float:
-    parts = [float(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    emulate(browser)
 
 
 @scripted
-def test_printed_the_rows_are_there_and_the_filters_are_not(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_printed_the_rows_are_there_and_the_filters_are_not(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html?q=ringbuf")
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    emulate(browser, "print")
     assert not browser.find_element(By.ID, "bar").is_displayed()
     frame = browser.find_element(By.CSS_SELECTOR, ".frame")
     assert frame.value_of_css_property("overflow") == "visible"
     assert "bpf_ringbuf_output" in shown_names(browser)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    emulate(browser)

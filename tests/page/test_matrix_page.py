@@ -1,56 +1,31 @@
-"""The HTML page in a real headless Chromium: with and without JavaScript, honest and hostile logs.
-
-Chromium and its driver are Debian's (`apt install chromium chromium-driver`); without them these tests fail.
-"""
+"""The matrix's page in a real headless Chromium: with JavaScript, without it, with hostile logs."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import HOSTILE, Site, contrast, emulate, served
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
-from harness.model import Run
+from harness.model import CaseResult, Run, Verdict, VerdictKind
+from harness.record.changes import Change, ChangeKind, Changes
+from harness.record.compare import compare_runs
+from harness.record.history import Entry, Night
 from harness.record.runfile import read
-from harness.report import render
+from harness.record.snapshot import snapshot
+from harness.report import Beside, page, render
 from harness.scenario import Behaviour, CheckResult, Step, StepOp, StepResult
 
 RUN = read(Path(__file__).parent.parent / "unit" / "test_data" / "sample-run.json")
-HOSTILE = (
-    "</pre></section><script>document.title='owned'</script>"
-    "<img src=/stolen onerror=\"document.title='owned'\">"
-    "<style>body{display:none}</style>\x1b]0;owned\x07\x1b[31m\x00\r\x9b2J\u202e<link rel=stylesheet href=/x>"
-)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # tests may run as root in a container
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,900",
-)
-
-
-class Recorder(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and remembers every path asked for."""
-
-    asked: list[str]
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-        self.asked.append(self.path)
+scripted = pytest.mark.parametrize("browser", ["with JavaScript"], indirect=True)
 
 
 def behaving() -> Run:
@@ -77,12 +52,29 @@ def behaving() -> Run:
     return dataclasses.replace(RUN, cases=tuple(cases))
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
-    """Address of a server on loopback holding the pages, and the list of paths asked of it."""
-    folder = tmp_path_factory.mktemp("pages")
-    (folder / "honest.html").write_text(render(RUN, "html"), encoding="utf-8")
-    hostile = tuple(
+def accepted(case: CaseResult) -> CaseResult:
+    return dataclasses.replace(case, verdict=Verdict(VerdictKind.ACCEPT))
+
+
+def later() -> str:
+    """The run after nights in which `leak` was accepted on the newest kernel; another change was flaky."""
+    leaks = [accepted(c) if (c.variant, c.kernel) == ("leak", "newest") else c for c in RUN.cases]
+    before = dataclasses.replace(RUN, id="before", start="2026-01-01T01:00:00Z", cases=tuple(leaks))
+    changes = compare_runs(snapshot(before, "2026-01-01"), RUN)
+    once = dataclasses.replace(changes.changes[0], case="programs/x/y[z]", kernel="6.1", flaky=True)
+    changes = dataclasses.replace(changes, changes=(*changes.changes, once))
+    history: dict[str, tuple[Entry, ...]] = {}
+    for number, run in enumerate((RUN, before, before)):
+        night = Night(number, f"night {number}", f"2026-01-0{number + 1}T01:00:00Z")
+        for record in snapshot(run).cases.values():
+            name = f"{record.case}@{record.kernel}"
+            history[name] = (*history.get(name, ()), Entry(night, record))
+    return page(RUN, Beside((changes,), history))
+
+
+def hostile() -> str:
+    """Every text of a run, of a comparison and of a night tries to be markup."""
+    cases = tuple(
         dataclasses.replace(
             case,
             reason=HOSTILE,
@@ -99,51 +91,61 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
         )
         for case in RUN.cases
     )
-    page = render(dataclasses.replace(RUN, cases=hostile, host=HOSTILE, command=HOSTILE), "html")
-    (folder / "hostile.html").write_text(page, encoding="utf-8")
-    (folder / "behaving.html").write_text(render(behaving(), "html"), encoding="utf-8")
-    asked: list[str] = []
-    handler = type("Handler", (Recorder,), {"asked": asked})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    run = dataclasses.replace(RUN, cases=cases, host=HOSTILE, command=HOSTILE, tools={HOSTILE: HOSTILE})
+    first, _, kernel = RUN.cases[0].id.rpartition("@")
+    change = Change(ChangeKind.NEW_REJECTION, HOSTILE, kernel, HOSTILE, HOSTILE, regression=True)
+    mine = dataclasses.replace(change, case=first)
+    changes = Changes(HOSTILE, HOSTILE, (change, mine), notes=(HOSTILE,))
+    record = snapshot(RUN).cases[(kernel, first)]
+    under = dataclasses.replace(record.under, version=HOSTILE, release=HOSTILE)
+    night = Entry(Night(0, HOSTILE, HOSTILE), dataclasses.replace(record, under=under))
+    return page(run, Beside((changes,), {RUN.cases[0].id: (night,)}, notes=(HOSTILE,)))
 
 
-@pytest.fixture(scope="module", params=["with JavaScript", "without JavaScript"])
-def browser(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[webdriver.Chrome]:
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    if request.param == "without JavaScript":
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.get("data:text/html,<title>off</title><script>document.title='on'</script>")
-    assert driver.title == ("off" if request.param == "without JavaScript" else "on")
-    yield driver
-    driver.quit()
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    pages = {
+        "honest": render(RUN, "html"),
+        "later": later(),
+        "hostile": hostile(),
+        "behaving": render(behaving(), "html"),
+    }
+    with served(tmp_path_factory.mktemp("pages"), pages) as site:
+        yield site
 
 
-def link(browser: webdriver.Chrome, variant: str, column: int):  # type: ignore[no-untyped-def]  # selenium's element
+def link(browser: webdriver.Chrome, variant: str, column: int) -> WebElement:
     path = f"//tr[th[@scope='row']/code[text()='{variant}']]/td[{column}]/a"
     return browser.find_element(By.XPATH, path)
 
 
-def visible_panels(browser: webdriver.Chrome) -> list[str]:
+def shown_rows(browser: webdriver.Chrome) -> list[str]:
+    names = browser.execute_script(
+        "return [...document.querySelectorAll('.row')].filter(row => row.offsetParent)"
+        ".map(row => row.cells[0].textContent)"
+    )
+    return list(names)
+
+
+def open_panels(browser: webdriver.Chrome) -> list[str]:
     panels = browser.find_elements(By.CSS_SELECTOR, ".panel")
-    return [panel.get_attribute("id") or "" for panel in panels if panel.is_displayed()]
+    return [panel.text.partition("\n")[0].strip("✕ ") for panel in panels if panel.is_displayed()]
 
 
-def test_the_grid_shows_every_row_and_column(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def sheet(browser: webdriver.Chrome) -> WebElement:
+    return next(s for s in browser.find_elements(By.CSS_SELECTOR, ".sheet") if s.is_displayed())
+
+
+def choose(browser: webdriver.Chrome, field: str, value: str) -> None:
+    Select(browser.find_element(By.ID, field)).select_by_value(value)
+
+
+def messages(browser: webdriver.Chrome) -> list[str]:
+    log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
+    return [entry["message"] for entry in log if "favicon" not in entry["message"]]
+
+
+def test_the_grid_shows_every_row_and_column(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     heads = [head.text for head in browser.find_elements(By.CSS_SELECTOR, ".grid thead th")]
     assert [head.split("\n")[0] for head in heads] == [
@@ -154,105 +156,277 @@ def test_the_grid_shows_every_row_and_column(browser: webdriver.Chrome, site: tu
         "6.12.117",
         "7.3.4",
     ]
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".grid tbody td")) == 340
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".row td")) == 340
+    assert len(shown_rows(browser)) == 68
     assert link(browser, "leak", 5).text.split() == ["✗", "EINVAL", "load"]
-    assert visible_panels(browser) == []
+    assert open_panels(browser) == []
 
 
-def test_a_cell_opens_log_cause_and_source_and_closes_again(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_a_programs_line_counts_its_variants_by_kernel(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/behaving.html")
+    sums = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, ".heading td")]
+    assert sums == ["1–", "1✓✓", "1✓✗", "1–", "1–"]
+    bars = browser.find_elements(By.CSS_SELECTOR, ".heading td:nth-child(3) rect")
+    assert [bar.get_attribute("class") for bar in bars] == ["behaves"]
+
+
+def test_a_cell_opens_log_cause_and_source_and_closes_again(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     link(browser, "leak", 5).click()
-    assert len(visible_panels(browser)) == 1
-    sheet = next(s for s in browser.find_elements(By.CSS_SELECTOR, ".sheet") if s.is_displayed())
-    assert "Unreleased reference id=2 alloc_insn=4" in sheet.text
-    assert "Release or transfer ownership of the acquired resource on every path" in sheet.text
-    assert "A reserved record or reference is not released on every path" in sheet.text
-    assert "bpf_ringbuf_reserve(&rb,8,0)" in sheet.find_element(By.CSS_SELECTOR, ".source pre").text
-    marks = [mark.text for mark in sheet.find_elements(By.CSS_SELECTOR, "mark") if mark.is_displayed()]
+    assert len(open_panels(browser)) == 1
+    shown = sheet(browser)
+    assert "Unreleased reference id=2 alloc_insn=4" in shown.text
+    assert "Release or transfer ownership of the acquired resource on every path" in shown.text
+    assert "A reserved record or reference is not released on every path" in shown.text
+    assert (
+        "bpfmatrix run --kernel newest"
+        in shown.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open) .command").text
+    )
+    assert "bpf_ringbuf_reserve(&rb,8,0)" in shown.find_element(By.CSS_SELECTOR, ".source pre").text
+    marks = [mark.text for mark in shown.find_elements(By.CSS_SELECTOR, "mark") if mark.is_displayed()]
     assert "16: (95) exit" in marks
-    shown = [tab for tab in sheet.find_elements(By.CSS_SELECTOR, ".tab .first") if tab.is_displayed()]
-    assert len(shown) == 1
-    sheet.find_element(By.LINK_TEXT, "5.10.262 ✗").click()
-    shown = [tab for tab in sheet.find_elements(By.CSS_SELECTOR, ".tab .first") if tab.is_displayed()]
-    assert [tab.text.split(":")[0] for tab in shown] == ["5.10.262 (5.10.0-46-amd64)"]
-    sheet.find_element(By.CSS_SELECTOR, ".close").click()
-    assert visible_panels(browser) == []
+    assert any(mark.startswith(";") for mark in marks)
+    tabs = [tab for tab in shown.find_elements(By.CSS_SELECTOR, ".tab .first") if tab.is_displayed()]
+    assert len(tabs) == 1
+    shown.find_element(By.LINK_TEXT, "5.10.262 ✗").click()
+    tabs = [tab for tab in sheet(browser).find_elements(By.CSS_SELECTOR, ".tab .first") if tab.is_displayed()]
+    assert [tab.text.split(":")[0] for tab in tabs] == ["5.10.262 (5.10.0-46-amd64)"]
+    sheet(browser).find_element(By.CSS_SELECTOR, ".close").click()
+    assert open_panels(browser) == []
 
 
-def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     anchor = (link(browser, "leak", 5).get_attribute("href") or "").split("#")[1]
     browser.get("about:blank")
     browser.get(f"{site[0]}/honest.html#{anchor}")
-    assert visible_panels(browser) == ["p" + anchor.split("k")[0]]
+    assert len(open_panels(browser)) == 1
+    tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
+    assert tab.get_attribute("id") == anchor
 
 
-def test_hostile_logs_do_nothing_and_are_shown(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_hostile_words_do_nothing_and_are_shown(browser: webdriver.Chrome, site: Site) -> None:
     site[1].clear()
     browser.get(f"{site[0]}/hostile.html")
+    assert "</noscript>" in browser.find_element(By.CSS_SELECTOR, ".since").text
+    anchor = browser.find_element(By.CSS_SELECTOR, ".since li a").get_attribute("href") or ""
+    link(browser, "leak", 5).click()
     assert browser.title.startswith("bpfmatrix ")
-    for selector, number in (("script", 1), ("style", 1), ("img", 0), ("link", 0), ("main", 1)):
+    for selector, number in (("script", 2), ("style", 1), ("img", 0), ("link", 0), ("main", 1)):
         assert len(browser.find_elements(By.CSS_SELECTOR, selector)) == number, selector
     assert browser.find_element(By.CSS_SELECTOR, ".grid").is_displayed()
-    link(browser, "leak", 5).click()
-    sheet = next(s for s in browser.find_elements(By.CSS_SELECTOR, ".sheet") if s.is_displayed())
-    assert "<script>document.title='owned'</script>" in sheet.text
-    assert "␛]0;owned␇␛[31m␀" in sheet.text
-    assert "<U+202E>" in sheet.text
+    assert "<script>document.title='owned'</script>" in sheet(browser).text
+    assert "␛]0;owned␇␛[31m␀" in sheet(browser).text
+    assert "<U+202E>" in sheet(browser).text
+    source = browser.page_source
+    assert not any(char in source for char in "\x1b\x9b\u202e")
+    browser.get("about:blank")
+    browser.get(anchor)
+    assert "</noscript>" in sheet(browser).find_element(By.CSS_SELECTOR, ".tab:is(:target,.open) .last").text
     assert browser.title.startswith("bpfmatrix ")
-    assert [path for path in site[1] if path not in ("/hostile.html", "/favicon.ico")] == []
+    assert {path for path in site[1] if path != "/favicon.ico"} == {"/hostile.html"}
 
 
-def test_nothing_is_fetched_and_the_policy_is_kept(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_nothing_is_fetched_and_the_policy_is_kept(browser: webdriver.Chrome, site: Site) -> None:
     site[1].clear()
-    browser.get(f"{site[0]}/honest.html")
-    assert [path for path in site[1] if path not in ("/honest.html", "/favicon.ico")] == []
-    messages = [entry["message"] for entry in browser.get_log("browser")]  # type: ignore[no-untyped-call]  # selenium's
-    assert [text for text in messages if "Content Security Policy" in text and "favicon" not in text] == []
+    messages(browser)
+    browser.get(f"{site[0]}/later.html?q=leak&kernel=newest&changed=1")
+    link(browser, "leak", 5).click()
+    assert sheet(browser).is_displayed()
+    assert {path.partition("?")[0] for path in site[1]} <= {"/later.html", "/favicon.ico"}
+    resources = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(each => each.name)"
+    )
+    assert [name for name in resources if "favicon" not in name] == []
+    assert messages(browser) == []
 
 
-def test_header_and_first_column_stay_in_view(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_header_and_first_column_stay_in_view(browser: webdriver.Chrome, site: Site) -> None:
     browser.set_window_size(500, 700)
     browser.get(f"{site[0]}/honest.html")
     frame = browser.find_element(By.CSS_SELECTOR, ".frame")
-    browser.execute_script("arguments[0].scrollTo(200, 900)", frame)
-    top, left = frame.rect["y"], frame.rect["x"]
+    browser.execute_script("arguments[0].scrollTo(50, 900)", frame)
+    assert browser.execute_script("return [arguments[0].scrollLeft, arguments[0].scrollTop]", frame) == [
+        50,
+        900,
+    ]
     head = browser.find_elements(By.CSS_SELECTOR, ".grid thead th")[4]
-    first = browser.find_element(By.XPATH, "//th[@scope='row'][code[text()='static_ptr_leak']]")
-    assert abs(head.rect["y"] - top) <= 2
+    rows = browser.find_elements(By.CSS_SELECTOR, ".row th")
+    top, left = frame.rect["y"], frame.rect["x"]
+    first = next(row for row in rows if row.rect["y"] > top + 60)
+    assert head.rect["y"] >= top
+    assert head.rect["y"] + head.rect["height"] <= top + 60
     assert abs(first.rect["x"] - left) <= 2
+    at = (int(head.rect["x"]) + 5, int(head.rect["y"]) + 8)
+    over = browser.execute_script(
+        "return document.elementFromPoint(...arguments).closest('thead') !== null", *at
+    )
+    assert over
     browser.set_window_size(1400, 900)
 
 
-@pytest.mark.parametrize("browser", ["with JavaScript"], indirect=True)
-def test_keyboard(browser: webdriver.Chrome, site: tuple[str, list[str]]) -> None:
+def test_filters_are_there_only_with_javascript(
+    browser: webdriver.Chrome, site: Site, request: pytest.FixtureRequest
+) -> None:
     browser.get(f"{site[0]}/honest.html")
-    link(browser, "leak", 3).send_keys(Keys.ENTER)
+    scripts_run = "without" not in request.node.callspec.params["browser"]
+    assert browser.find_element(By.ID, "bar").is_displayed() is scripts_run
+    assert browser.find_element(By.ID, "theme").is_displayed() is scripts_run
+
+
+def test_changes_are_on_top_and_open_their_cells(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/later.html")
+    since = browser.find_element(By.CSS_SELECTOR, ".since")
+    assert since.text.startswith("Since 2026-01-01")
+    assert since.rect["y"] < browser.find_element(By.CSS_SELECTOR, ".grid").rect["y"]
+    titles = [each.text for each in since.find_elements(By.TAG_NAME, "summary")]
+    assert titles == [
+        "▼ 1 worse",
+        "~ 1 flaky: happened once, and not again in a fresh guest",
+        "◆ 1 different, but not worse",
+    ]
+    cell = link(browser, "leak", 5)
+    assert cell.text.split() == ["✗", "EINVAL", "load", "▼"]
+    since.find_element(By.LINK_TEXT, "newest").click()
+    tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
+    assert "new rejection since 2026-01-01: accept → reject at load with EINVAL" in tab.text
+    nights = [each.text for each in tab.find_elements(By.CSS_SELECTOR, ".history li")]
+    assert [night.split()[0] for night in nights] == ["✗", "✓", "✗"]
+    assert "2026-01-02 – 2026-01-03, 2 nights · 7.3.4" in nights[1]
+    assert [night.endswith("changed") for night in nights] == [True, True, False]
+
+
+@scripted
+@pytest.mark.parametrize(
+    ("field", "value", "rows"),
+    [
+        (
+            "verdict",
+            "reject",
+            lambda run: {c.variant for c in run.cases if c.verdict.kind is VerdictKind.REJECT},
+        ),
+        ("family", "functions", lambda run: {c.variant for c in run.cases if "/functions/" in c.program}),
+        ("cause", "bounds", lambda run: {c.variant for c in run.cases if c.verdict.cause == "bounds"}),
+    ],
+)
+def test_a_filter_shows_what_it_says(  # type: ignore[no-untyped-def]  # a lambda's
+    browser: webdriver.Chrome, site: Site, field: str, value: str, rows
+) -> None:
+    browser.get(f"{site[0]}/honest.html")
+    options = [option.get_attribute("value") for option in Select(browser.find_element(By.ID, field)).options]
+    if value not in options:
+        value = str(options[1])
+        rows = lambda run: {c.variant for c in run.cases if c.verdict.cause == value}  # noqa: E731
+    choose(browser, field, value)
+    there = shown_rows(browser)
+    assert set(there) == rows(RUN)
+    assert 0 < len(there) < 68
+    browser.get(browser.current_url)
+    assert shown_rows(browser) == there
+    assert f"{field}={value}" in browser.current_url
+
+
+@scripted
+def test_a_link_reproduces_the_view(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/honest.html?q=leak&kernel=newest&verdict=reject")
+    rows = shown_rows(browser)
+    assert "leak" in rows
+    visible = [
+        each.text for each in browser.find_elements(By.CSS_SELECTOR, ".version") if each.is_displayed()
+    ]
+    assert visible == ["7.3.4"]
+    assert browser.find_element(By.ID, "shown").text == f"{len(rows)} of 68 rows"
+    browser.find_element(By.ID, "q").send_keys(" nonsense")
+    assert shown_rows(browser) == []
+    assert browser.find_element(By.ID, "none").is_displayed()
+    assert "q=leak+nonsense" in browser.current_url
+    browser.find_element(By.ID, "reset").click()
+    assert len(shown_rows(browser)) == 68
+    assert "?" not in browser.current_url
+    browser.get(f"{site[0]}/honest.html?kernel=no-such&verdict=%3Cb%3E&family=x")
+    assert len(shown_rows(browser)) == 68
+
+
+@scripted
+def test_changed_only_shows_what_changed(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/later.html")
+    browser.find_element(By.ID, "changed").click()
+    assert shown_rows(browser) == ["leak"]
+    assert "changed=1" in browser.current_url
+    dim = browser.find_elements(By.CSS_SELECTOR, ".row td.dim")
+    assert len([cell for cell in dim if cell.is_displayed()]) == 4
+    browser.get(f"{site[0]}/honest.html")
+    assert not browser.find_element(By.ID, "changed").is_enabled()
+
+
+@scripted
+def test_words_of_logs_are_found_when_asked_for(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/honest.html?q=alloc_insn%3D4")
+    assert shown_rows(browser) == []
+    browser.find_element(By.ID, "logs").click()
+    assert "leak" in shown_rows(browser)
+    browser.find_element(By.ID, "q").clear()
+    browser.find_element(By.ID, "q").send_keys("reserve(&rb,8,0)")
+    assert "leak" in shown_rows(browser)
+
+
+@scripted
+def test_programs_fold_and_the_address_tells(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/honest.html")
+    fold = browser.find_element(By.CSS_SELECTOR, ".fold")
+    assert fold.get_attribute("aria-expanded") == "true"
+    before = len(shown_rows(browser))
+    fold.click()
+    after = len(shown_rows(browser))
+    assert after < before
+    assert "turned=" in browser.current_url
+    browser.get(browser.current_url)
+    assert len(shown_rows(browser)) == after
+    browser.find_element(By.ID, "all").click()
+    assert shown_rows(browser) == []
+    browser.find_element(By.ID, "q").send_keys("leak")
+    assert "leak" in shown_rows(browser)
+
+
+@scripted
+def test_keyboard(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/honest.html")
     wait = WebDriverWait(browser, 5)
     body = browser.find_element(By.TAG_NAME, "body")
-    body.send_keys(Keys.ARROW_RIGHT)
-    wait.until(lambda driver: driver.current_url.endswith("k3"))
-    body.send_keys(Keys.ARROW_LEFT)
-    wait.until(lambda driver: driver.current_url.endswith("k2"))
-    body.send_keys(Keys.ESCAPE)
-    wait.until(lambda driver: visible_panels(driver) == [])
+    body.send_keys("/")
+    assert browser.switch_to.active_element.get_attribute("id") == "q"
+    browser.switch_to.active_element.send_keys("leak")
+    browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert "fold" in (browser.switch_to.active_element.get_attribute("class") or "")
+    cell = link(browser, "leak", 3)
+    row = (cell.get_attribute("href") or "").split("#")[1].split("k")[0]
+    cell.send_keys(Keys.ARROW_DOWN)
+    browser.switch_to.active_element.send_keys(Keys.ARROW_UP)
+    focused = browser.switch_to.active_element
+    assert focused == cell
+    assert focused.value_of_css_property("outline-style") == "solid"
+    focused.send_keys(Keys.ARROW_RIGHT)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    wait.until(lambda driver: driver.current_url.endswith(f"#{row}k3"))
+    assert len(open_panels(browser)) == 1
+    browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    wait.until(lambda driver: driver.current_url.endswith(f"#{row}k2"))
+    browser.switch_to.active_element.send_keys(Keys.TAB * 30)
+    inside = browser.execute_script("return document.activeElement.closest('.sheet') !== null")
+    assert inside
+    browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    wait.until(lambda driver: open_panels(driver) == [])
+    assert browser.switch_to.active_element == cell
+    assert browser.current_url.endswith("?q=leak")
 
 
-def test_a_cell_of_behaviour_opens_its_checks_and_steps(
-    browser: webdriver.Chrome, site: tuple[str, list[str]]
-) -> None:
+def test_a_cell_of_behaviour_opens_its_checks_and_steps(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/behaving.html")
     cell = link(browser, "counted", 3)
     assert cell.text.split() == ["✓✗", "misbehaves"]
     cell.click()
-    assert len(visible_panels(browser)) == 1
-    tab = browser.find_element(By.CSS_SELECTOR, ".tab:target")
+    assert len(open_panels(browser)) == 1
+    tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
     (broken,) = tab.find_elements(By.CSS_SELECTOR, ".checks .broken")
     assert broken.text.startswith("✗ hits expected 3, got </pre>")
     steps = tab.find_elements(By.CSS_SELECTOR, ".steps li")
@@ -260,32 +434,84 @@ def test_a_cell_of_behaviour_opens_its_checks_and_steps(
     assert browser.title != "owned"
 
 
-@pytest.mark.parametrize("browser", ["with JavaScript"], indirect=True)
+@scripted
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_has_contrast_in_both_themes(
-    browser: webdriver.Chrome, site: tuple[str, list[str]], theme: str
-) -> None:
+def test_text_has_contrast_in_both_themes(browser: webdriver.Chrome, site: Site, theme: str) -> None:
     """WCAG AA asks for 4.5:1 between a cell's text and its ground."""
-    feature = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
-    for page, css in (
-        *(("honest", css) for css in ("accept", "reject", "not_run")),
-        *(("behaving", css) for css in ("behaves", "misbehaves")),
+    emulate(browser, theme=theme)
+    for name, css in (
+        *(("honest", f".row td.{css}") for css in ("accept", "reject", "not_run")),
+        *(("behaving", f".row td.{css}") for css in ("behaves", "misbehaves")),
+        ("later", ".row td.worse u"),
+        ("later", ".flaky .sign"),
     ):
-        browser.get(f"{site[0]}/{page}.html")
-        cell = browser.find_element(By.CSS_SELECTOR, f".grid td.{css}")
+        browser.get(f"{site[0]}/{name}.html")
+        cell = browser.find_element(By.CSS_SELECTOR, css)
         ground, ink = (cell.value_of_css_property(name) for name in ("background-color", "color"))
         assert contrast(ground, ink) >= 4.5, (theme, css)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    emulate(browser)
 
 
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two `rgba(r, g, b, a)` colours after WCAG 2."""
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
+@scripted
+def test_the_theme_can_be_chosen_and_is_kept(browser: webdriver.Chrome, site: Site) -> None:
+    emulate(browser, theme="light")
+    browser.get(f"{site[0]}/honest.html")
+
+    def paper() -> str:
+        return str(browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color"))
+
+    light, button = paper(), browser.find_element(By.ID, "theme")
+    assert button.text == "◐ auto"
+    button.click()
+    assert (button.text, paper()) == ("☀ light", light)
+    button.click()
+    dark = paper()
+    assert button.text == "☾ dark"
+    assert dark != light
+    browser.get(f"{site[0]}/honest.html")
+    assert paper() == dark
+    browser.find_element(By.ID, "theme").click()
+    assert paper() == light
+    emulate(browser)
 
 
-def luminance(color: str) -> float:
-    parts = [float(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+@scripted
+def test_printed_it_is_light_whole_and_without_controls(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/later.html")
+    emulate(browser, "print", "dark")
+    assert not browser.find_element(By.ID, "bar").is_displayed()
+    assert (
+        browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        == "rgba(255, 255, 255, 1)"
+    )
+    frame = browser.find_element(By.CSS_SELECTOR, ".frame")
+    assert frame.value_of_css_property("overflow") == "visible"
+    body = browser.find_elements(By.CSS_SELECTOR, ".grid tbody")[-1]
+    assert body.value_of_css_property("content-visibility") == "visible"
+    assert len(shown_rows(browser)) == 68
+    emulate(browser)
+
+
+@pytest.mark.parametrize("name", ["honest", "later", "hostile", "behaving"])
+def test_on_a_phone_nothing_is_wider_than_the_screen(
+    browser: webdriver.Chrome, site: Site, name: str
+) -> None:
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(f"{site[0]}/{name}.html")
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+    browser.find_element(By.CSS_SELECTOR, ".row td a").click()
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+    assert sheet(browser).rect["width"] == 360
+    assert browser.execute_script("return arguments[0].scrollWidth", sheet(browser)) == 360
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@scripted
+def test_the_address_keeps_filters_when_the_page_is_a_file(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    file = tmp_path / "matrix.html"
+    file.write_text(render(RUN, "html"), encoding="utf-8")
+    browser.get(f"file://{file}")
+    browser.find_element(By.ID, "q").send_keys("leak")
+    assert "leak" in shown_rows(browser)
+    assert browser.current_url.endswith("?q=leak")

@@ -301,6 +301,19 @@ def test_the_files_hold_hostile_logs(project: Path) -> None:
         assert "\x00" not in path.read_text()
 
 
+def test_the_page_tells_what_changed_and_how_the_nights_before_were(project: Path) -> None:
+    assert main(["nightly"]) == 0
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]})
+    assert main(["nightly"]) == 1
+    page = (latest() / "matrix.html").read_text()
+    assert f"Since {nights()[1].name}" in page
+    assert re.search(r'<details class="worse" open>\s*<summary><span class="sign">▼</span> 1 worse', page)
+    assert "2 nights, the latest first" in page
+    (project / "reports" / "history.sqlite").write_text("no history")
+    assert main(["nightly"]) == 0
+    assert "the nights before are not shown: " in (latest() / "matrix.html").read_text()
+
+
 def test_the_index_is_one_escaped_file(project: Path) -> None:
     odd = project / "<img src=x onerror=alert(1)>"
     odd.mkdir()
@@ -312,7 +325,7 @@ def test_the_index_is_one_escaped_file(project: Path) -> None:
     for record in nights():
         assert f'href="{record.name}/matrix.html"' in text
         assert f'href="{record.name}/junit.xml"' in text
-    assert "default-src 'none'" in text
+    assert "default-src &#39;none&#39;; style-src &#39;sha256-" in text
     assert not re.search(r'(src|href)="(https?:)?//', text)
     assert "<img" not in text
     assert "&lt;img src=x" in text

@@ -141,7 +141,7 @@ def test_markdown_notes_what_was_expected_and_what_came() -> None:
 
 def test_html_lists_checks_and_steps() -> None:
     page = render(behaving(), "html")
-    assert '<td class="misbehaves as_expected">' in page
+    assert '<td class="misbehaves">' in page
     assert "accept, misbehaves" in page
     assert (
         '<li class="broken">✗ <code>hits</code> expected 3, got 5 <small>a zero at the end</small></li>'
@@ -150,7 +150,7 @@ def test_html_lists_checks_and_steps() -> None:
     assert "<li>✓ <code>x</code> expected 1</li>" in page
     assert "<code>attach p to kprobe:a zero at the end</code>" in page
     assert page.count("ENOENT: a zero at the end (it may fail)") == 1
-    assert page.count("The steps gave the same as on 5.10.") == 2
+    assert len(re.findall(r'\bsteps\b[^<]*: as on <a href="#r0k1">5\.10</a>', page, re.IGNORECASE)) == 2
     assert '<li class="not-reached"><code>read rest</code>: not reached</li>' in page
 
 
@@ -239,7 +239,7 @@ def test_no_control_character_reaches_a_report(fmt: str) -> None:
 
 def test_html_is_self_contained_and_escapes_everything() -> None:
     page = render(poisoned(), "html")
-    assert page.count("<script>") == 1
+    assert page.count("<script>") == 2
     assert "<img" not in page
     assert "␛[31m" in page
     assert not re.search(r'(?:src|href)="(?!#)', page)

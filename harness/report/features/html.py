@@ -8,14 +8,9 @@ and nothing else.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from harness.features.alternatives import Alternative
@@ -24,6 +19,7 @@ from harness.features.types import Support
 from harness.report.features.htmlrows import Masks, bodies
 from harness.report.features.tables import FLAG_SIGNS, FLAG_WORDS, SYMBOLS, WORDS, Flag, Tables
 from harness.report.features.words import counts, package
+from harness.report.webpage import asset, ours, policy, template
 from harness.verdict.text import one_line
 
 _CSS: Mapping[Support | None, str] = {
@@ -38,26 +34,25 @@ def render(tables: Tables, instead: Mapping[Feature, Alternative] | None = None)
     """Return the page; `instead` says what to use where a feature is missing."""
     masks = Masks(tables.program_types)
     views = bodies(tables, masks, instead or {})
-    style, script = _part("features.css"), _part("features.js")
-    return (
-        _environment()
-        .from_string(_part("features.html.j2"))
-        .render(
-            tables=tables,
-            kernels=tables.kernels,
-            bodies=views,
-            kinds=[section for section in tables.sections if section.rows or section.documented],
-            counts=counts(tables),
-            settings=sorted({key for kernel in tables.kernels for key in kernel.environment}),
-            signs=[(SYMBOLS[support], WORDS[support], css) for support, css in _CSS.items()],
-            flags=[(FLAG_SIGNS[flag], FLAG_WORDS[flag], flag.value) for flag in Flag],
-            loose=[(view, part) for body in views for view in body.rows for part in view.parts if part.loose],
-            package=package,
-            data=Markup(_data(tables, masks)),  # noqa: S704 -- JSON without a single `<`
-            style=Markup(style),  # noqa: S704 -- our own file, not input
-            script=Markup(script),  # noqa: S704 -- our own file, not input
-            policy=_policy(style, script),
-        )
+    style = asset("base.css") + asset("features.css", __package__)
+    theme, script = asset("theme.js"), asset("base.js") + asset("features.js", __package__)
+    return template("features.html.j2", __package__).render(
+        tables=tables,
+        kernels=tables.kernels,
+        bodies=views,
+        kinds=[section for section in tables.sections if section.rows or section.documented],
+        counts=counts(tables),
+        settings=sorted({key for kernel in tables.kernels for key in kernel.environment}),
+        signs=[(SYMBOLS[support], WORDS[support], css) for support, css in _CSS.items()],
+        flags=[(FLAG_SIGNS[flag], FLAG_WORDS[flag], flag.value) for flag in Flag],
+        loose=[(view, part) for body in views for view in body.rows for part in view.parts if part.loose],
+        package=package,
+        data=Markup(_data(tables, masks)),  # noqa: S704 -- JSON without a single `<`
+        style=ours(style),
+        theme=ours(theme),
+        script=ours(script),
+        policy=policy(style, theme, script),
+        breakable=breakable,
     )
 
 
@@ -74,29 +69,3 @@ def _data(tables: Tables, masks: Masks) -> str:
         "masks": masks.all,
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _policy(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-@cache
-def _part(name: str) -> str:
-    return resources.files("harness.report.features").joinpath("page", name).read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["line"] = one_line
-    environment.filters["breakable"] = breakable
-    return environment

@@ -5,14 +5,7 @@
   var SIGNS = { y: "✓", n: "✗", u: "?", o: "·" };
   var LETTERS = { yes: "y", no: "n", unknown: "u" };
   var data = JSON.parse(document.getElementById("data").textContent);
-  var fields = {};
-  ["q", "kind", "kernel", "answer", "type", "flag"].forEach(function (name) {
-    fields[name] = document.getElementById(name);
-  });
-  var sheet = document.styleSheets[0], ruled = -1;  // the page's own: the policy allows no second one
-  var rows = [], bodies = [], typed = "";
-
-  function each(list, work) { Array.prototype.forEach.call(list, work); }
+  var each = Page.each, rows = [], bodies = [], typed = "";
 
   each(document.querySelectorAll(".grid tbody"), function (body) {
     var group = { element: body, kind: body.dataset.kind, rows: [] };
@@ -56,11 +49,8 @@
   }
 
   function showColumn(column) {
-    if (ruled >= 0) { sheet.deleteRule(ruled); ruled = -1; }
-    if (column >= 0) {
-      var others = ".grid tr:not(.heading)>:nth-child(n+4):not(:nth-child(" + (column + 4) + ")):not(.rest)";
-      ruled = sheet.insertRule(others + ":not([colspan]){display:none}", sheet.cssRules.length);
-    }
+    var others = ".grid tr:not(.heading)>:nth-child(n+4):not(:nth-child(" + (column + 4) + ")):not(.rest)";
+    Page.only(column >= 0 ? others + ":not([colspan])" : "");
   }
 
   function holds(row, state) {
@@ -75,7 +65,7 @@
     });
   }
 
-  function apply() {
+  function apply(fields) {
     var state = {
       words: fields.q.value.toLowerCase().split(/\s+/).filter(Boolean),
       answer: LETTERS[fields.answer.value] || "", flag: fields.flag.value,
@@ -98,75 +88,29 @@
     document.getElementById("none").hidden = count > 0;
   }
 
-  function save() {
-    var query = new URLSearchParams();
-    Object.keys(fields).forEach(function (name) {
-      if (fields[name].value) { query.set(name, fields[name].value); }
-    });
-    var text = query.toString();
-    try { history.replaceState(null, "", location.pathname + (text ? "?" + text : "") + location.hash); } catch (_error) { /* a browser that keeps the addresses of files as they are */ }
-  }
-
-  function load() {
-    var query = new URLSearchParams(location.search);
-    Object.keys(fields).forEach(function (name) {
-      var field = fields[name];
-      field.value = query.get(name) || "";
-      if (field.selectedIndex === -1) { field.value = ""; }  // an option there is not
-    });
-    apply();
-  }
-
-  function changed() { apply(); save(); }
-
-  function clear() {
-    Object.keys(fields).forEach(function (name) { fields[name].value = ""; });
-    changed();
-    fields.q.focus();
-  }
-
-  document.getElementById("bar").hidden = false;
-  document.getElementById("bar").addEventListener("submit", function (event) { event.preventDefault(); });
-  document.getElementById("bar").addEventListener("input", changed);
-  document.getElementById("bar").addEventListener("change", changed);
-  document.getElementById("reset").addEventListener("click", clear);
-  window.addEventListener("popstate", load);
-  load();
+  var fields = Page.filters(["q", "kind", "kernel", "answer", "type", "flag"], apply).fields;
+  Page.theme();
   // The browser scrolled to the address before the filters moved everything.
   if (location.hash.length > 1) {
     var aim = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (aim) { aim.scrollIntoView({ block: "center" }); }
   }
 
-  function move(link, key) {
-    var cell = link.closest("td,th"), row = cell.parentNode, at = cell.cellIndex, next = null;
-    if (key === "ArrowLeft" || key === "ArrowRight") {
-      var links = Array.prototype.slice.call(row.querySelectorAll("a")).filter(function (a) { return a.offsetParent; });
-      next = links[links.indexOf(link) + (key === "ArrowRight" ? 1 : -1)];
-    } else {
-      var all = rows.map(function (each) { return each.element; }).filter(function (each) { return each.offsetParent; });
-      for (var i = all.indexOf(row), step = key === "ArrowDown" ? 1 : -1; all[i + step] && !next; i += step) {
-        next = all[i + step].cells[at] && all[i + step].cells[at].querySelector("a");
-      }
-    }
-    if (next) { next.focus(); }
-    return Boolean(next);
-  }
+  function lines() { return rows.map(function (row) { return row.element; }); }
 
   document.addEventListener("keydown", function (event) {
     if (event.ctrlKey || event.altKey || event.metaKey) { return; }
-    var typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
     var part = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     var link = event.target.closest ? event.target.closest(".grid a") : null;
     if (event.key === "Escape" && part && part.classList.contains("part")) {
       var cell = Array.prototype.find.call(document.querySelectorAll(".grid a"), function (a) { return a.getAttribute("href") === location.hash; });
       location.hash = location.hash.replace(/@.*$/, "");
       if (cell) { cell.focus({ preventScroll: true }); }
-    } else if (event.key === "/" && !typing) {
+    } else if (event.key === "/" && !Page.typing(event)) {
       fields.q.focus();
       fields.q.select();
       event.preventDefault();
-    } else if (link && /^Arrow/.test(event.key) && move(link, event.key)) {
+    } else if (link && /^Arrow/.test(event.key) && Page.move(link, event.key, lines())) {
       event.preventDefault();
     }
   });
