@@ -91,6 +91,13 @@ def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int 
     help="From which growth on the instruction count is worse: beyond both.",
 )
 @click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="NIGHTS",
+    help="Remove the folders of all but the latest NIGHTS of each selection; the history keeps their answers."
+    " Default: keep all.",
+)
+@click.option(
     "--notify-command",
     metavar="COMMAND",
     help="Run this with the night's changes.md as last argument when something is worse.",
@@ -125,6 +132,7 @@ def nightly(
         jobs=how["jobs"] or auto_jobs(_guest_mib(material)),
         thresholds=Thresholds(*how["insns"]),
         refresh=how["refresh"],
+        keep=how["keep"],
         command=shlex.join(click.get_current_context().meta.get(COMMAND, ("bpfmatrix", "nightly"))),
     )
     with RunProgress() as progress:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,12 @@ def nights() -> list[folders.NightRecord]:
 
 def latest() -> Path:
     return NIGHTS / nights()[0].name
+
+
+def recorded() -> list[str]:
+    """The runs of the history."""
+    with closing(sqlite3.connect("reports/history.sqlite")) as connection:
+        return [run for (run,) in connection.execute("SELECT id FROM runs")]
 
 
 def junit() -> ET.ElementTree:
@@ -356,3 +364,36 @@ def test_jobs_is_a_number_or_auto(jobs: str) -> None:
 def test_nothing_that_matches_is_the_persons_mistake() -> None:
     assert main(["nightly", "-k", "nothing"]) == 2
     assert not nights()
+
+
+def test_keep_removes_older_nights_of_each_selection_and_the_history_has_them() -> None:
+    main(["nightly", "-k", "[1]"])
+    for _ in range(3):
+        main(["nightly"])
+    every = nights()
+    assert main(["nightly", "--keep", "2"]) == 0
+    left = nights()
+    assert [night.number for night in left] == [5, 4, 1], "the one of another selection stays"
+    page = (NIGHTS / "index.html").read_text()
+    assert {night.name for night in left} == set(re.findall(r'<article id="([^"]+)"', page))
+    assert not (NIGHTS / ".gone").exists()
+    assert {night.run_id for night in every} < set(recorded())
+    assert main(["nightly"]) == 0
+    assert nights()[0].number == 6
+
+
+def test_a_night_the_history_lacks_is_not_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["nightly"])
+    Path("reports/history.sqlite").write_bytes(b"no history")
+    assert main(["nightly", "--keep", "1"]) == 0
+    assert "the history lacks this night" in capsys.readouterr().err
+    assert len(nights()) == 2
+
+
+def test_an_index_that_cannot_be_written_changes_no_status(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["nightly"])
+    (NIGHTS / "index.html").unlink()
+    (NIGHTS / "index.html").mkdir()
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]})
+    assert main(["nightly"]) == 1
+    assert "index.html" in capsys.readouterr().err
