@@ -309,6 +309,52 @@ def test_the_files_hold_hostile_logs(project: Path) -> None:
         assert "\x00" not in path.read_text()
 
 
+# What the readers of CI systems know (Jenkins' junit plugin, GitLab's and Azure's reports): element → its
+# attributes, and the elements it may hold. Anything else is dropped by one and refused by another.
+JUNIT = {
+    "testsuites": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
+        {"properties", "testcase"},
+    ),
+    "testcase": ({"name", "classname", "time", "file"}, {"properties", "failure", "error", "skipped"}),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    "failure": ({"type", "message"}, set()),
+    "error": ({"type", "message"}, set()),
+    "skipped": ({"message"}, set()),
+}
+
+
+def test_the_junit_file_is_what_ci_systems_read(project: Path) -> None:
+    main(["nightly"])
+    manifest = project / "programs" / "family" / "one.yaml"
+    manifest.write_text(nightly_fakes.MANIFEST % "0, 1, 7")
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]}, unbootable=["6.12"])
+    assert main(["nightly"]) == 1
+    root = junit().getroot()
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert set(element.keys()) <= attributes
+        assert {child.tag for child in element} <= children
+    for element in (root, *root.iter("testsuite")):
+        cases = list(element.iter("testcase"))
+        assert element.get("tests") == str(len(cases))
+        assert float(element.get("time", "")) >= 0
+        for tag, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            assert element.get(total) == str(sum(case.find(tag) is not None for case in cases))
+    assert {name: root.get(name) for name in ("failures", "errors", "skipped")} == {
+        "failures": "2",  # one new rejection, one case that is gone
+        "errors": "1",  # the kernel that did not start
+        "skipped": "3",  # its cases
+    }
+    ids = [case.get("name") for case in root.iter("testcase")]
+    assert len(ids) == len(set(ids))
+    one = next(case for case in root.iter("testcase") if case.get("name") == CASE.format(1, "6.1"))
+    assert one.get("file") == "programs/family/one.bpf.c.j2"
+    assert one.get("classname") == "6.1.programs.family.one"
+
+
 def test_the_index_is_one_escaped_file(project: Path) -> None:
     odd = project / "<img src=x onerror=alert(1)>"
     odd.mkdir()

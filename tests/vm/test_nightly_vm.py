@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from processes import ROOT, Command
 
+from harness.model import KernelVersion
 from harness.nightly import folders
 from harness.nightly.publish import FILES
 from harness.record.runfile import read
@@ -63,9 +64,10 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def night(project: Path, *more: str, expected: int) -> folders.NightRecord:
+def night(project: Path, *more: str, expected: int, refresh: bool = False) -> folders.NightRecord:
     """Make a night and check how it ended; what `night.json` says of it."""
-    command = Command("bpfmatrix", "nightly", "--no-refresh", *more, folder=project)
+    asked = "--refresh" if refresh else "--no-refresh"
+    command = Command("bpfmatrix", "nightly", asked, *more, folder=project)
     status, out = command.finish()
     command.assert_no_guest_left()
     assert status == expected, out
@@ -96,6 +98,46 @@ def test_an_edited_program_is_reported_exactly(project: Path, kernel: Any) -> No
     assert "2 cases that got worse were tried again in a fresh guest" in text
     assert not any(word in text for word in ("kernel release changed", "compiler changed", "harness changed"))
     night(project, *arguments, expected=0)
+
+
+KERNEL = """\
+kernels:
+  "5.10":
+    source: debian
+    suites: [%s]
+    package: linux-image-5\\.10\\.0-[0-9]+-{flavour}
+    default: true
+"""
+
+
+def test_another_point_release_is_fetched_named_and_found_to_be_the_reason(project: Path) -> None:
+    """Debian 11 was released for the last time with 5.10.223; later ones are security updates.
+
+    Between them lies a change of the verifier: a program that may read kernel memory (CAP_PERFMON) may read
+    stack it has not written, too. So what gap_leak stores in a map holds whatever lay there.
+    """
+    for path in (ROOT / "programs" / "structs").glob("gap_leak.*"):
+        shutil.copy(path, project / "programs" / "family")
+    shutil.copytree(ROOT / "programs" / "include", project / "programs" / "include")
+    arguments = ("-k", "gap_leak and one_field and (packed or tail_padding)")
+    (project / "kernels.yaml").write_text(KERNEL % "bullseye")
+    first = night(project, *arguments, expected=0)
+    (project / "kernels.yaml").write_text(KERNEL % "bullseye, bullseye-security")
+    second = night(project, *arguments, refresh=True, expected=1)
+    (old,), (new,) = first.kernels, second.kernels
+    assert KernelVersion.parse(old.version) < KernelVersion.parse(new.version)
+    assert new.moved == f"{old.version} → {new.version}"
+    text = changes(project, second)
+    worse = [line for line in text.splitlines() if line.startswith("| newly accepted")]
+    assert len(worse) == second.regressions == 2, text
+    for row in worse:
+        assert "reject at load with EACCES (stack-uninitialised)" in row
+        assert "accept, misbehaves" in row
+        assert f"kernel release changed: {new.moved}" in row
+        assert f"{old.version} tonight: reject at load with EACCES" in row
+        assert "so the new release is the reason" in row
+        assert "source changed" not in row
+    assert (second.cases, second.changes, second.flaky) == (first.cases, 2, 0)
 
 
 def hashes(nights: Path) -> dict[str, str]:
