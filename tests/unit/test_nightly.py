@@ -402,6 +402,16 @@ def test_a_step_summary_is_appended(monkeypatch: pytest.MonkeyPatch, by_variable
     assert Path("summary").read_text() == f"before\n{changes()}\n"
 
 
+@pytest.mark.parametrize("jobs", ["auto", "1", "2"])
+def test_a_guest_of_a_kernel_serves_all_its_cases(jobs: str) -> None:
+    main(["nightly", "--jobs", jobs])
+    assert nightly_fakes.started == {"6.1": 1, "6.12": 1}
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]})
+    nightly_fakes.started.clear()
+    assert main(["nightly", "--jobs", jobs]) == 1
+    assert nightly_fakes.started == {"6.1": 2, "6.12": 1}, "one more, for what got worse"
+
+
 @pytest.mark.parametrize("jobs", ["0", "65", "many"])
 def test_jobs_is_a_number_or_auto(jobs: str) -> None:
     assert main(["nightly", "--jobs", jobs]) == 2

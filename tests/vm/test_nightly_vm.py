@@ -105,13 +105,13 @@ kernels:
   "5.10":
     source: debian
     suites: [%s]
-    package: linux-image-5\\.10\\.0-[0-9]+-{flavour}
+    package: linux-image-5\\.10\\.0-%s-{flavour}
     default: true
 """
 
 
 def test_another_point_release_is_fetched_named_and_found_to_be_the_reason(project: Path) -> None:
-    """Debian 11 was released for the last time with 5.10.223; later ones are security updates.
+    """Debian 11 still serves 5.10.218 beside its security updates.
 
     Between them lies a change of the verifier: a program that may read kernel memory (CAP_PERFMON) may read
     stack it has not written, too. So what gap_leak stores in a map holds whatever lay there.
@@ -120,9 +120,9 @@ def test_another_point_release_is_fetched_named_and_found_to_be_the_reason(proje
         shutil.copy(path, project / "programs" / "family")
     shutil.copytree(ROOT / "programs" / "include", project / "programs" / "include")
     arguments = ("-k", "gap_leak and one_field and (packed or tail_padding)")
-    (project / "kernels.yaml").write_text(KERNEL % "bullseye")
+    (project / "kernels.yaml").write_text(KERNEL % ("bullseye", "30"))
     first = night(project, *arguments, expected=0)
-    (project / "kernels.yaml").write_text(KERNEL % "bullseye, bullseye-security")
+    (project / "kernels.yaml").write_text(KERNEL % ("bullseye, bullseye-security", "[0-9]+"))
     second = night(project, *arguments, refresh=True, expected=1)
     (old,), (new,) = first.kernels, second.kernels
     assert KernelVersion.parse(old.version) < KernelVersion.parse(new.version)
