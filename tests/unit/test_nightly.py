@@ -427,6 +427,9 @@ def test_keep_removes_older_nights_of_each_selection_and_the_history_has_them() 
     for _ in range(3):
         main(["nightly"])
     every = nights()
+    (NIGHTS / ".gone" / "7-2020-01-01").mkdir(
+        parents=True
+    )  # of a night that was killed while it removed others
     assert main(["nightly", "--keep", "2"]) == 0
     left = nights()
     assert [night.number for night in left] == [5, 4, 1], "the one of another selection stays"
