@@ -9,9 +9,9 @@ import platformdirs
 
 
 def cache_dir() -> Path:
-    """The cache's root; `BPFMATRIX_CACHE` overrides the platform's directory. Not created here."""
+    """The cache's root; `BPFMATRIX_CACHE` overrides the platform's directory. Absolute, not created here."""
     override = os.environ.get("BPFMATRIX_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("bpfmatrix"))
+    return Path(override).absolute() if override else Path(platformdirs.user_cache_dir("bpfmatrix"))
 
 
 def project_root(start: Path | None = None) -> Path:

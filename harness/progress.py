@@ -147,10 +147,11 @@ class RunProgress:
             self._now_and_then()
 
     def planned(self, total: int) -> None:
-        """Show how many cases there are."""
+        """Show how many cases there are; told again, these come on top."""
         with self._lock:
-            self.state.total = total
-        self._print(f"{total} cases planned")
+            more = "more " if self.state.total else ""
+            self.state.total += total
+        self._print(f"{total} {more}cases planned")
 
     def booting(self, kernel: str) -> None:
         """Show that a guest is being started."""

@@ -11,6 +11,7 @@ import click
 
 from harness.model import HOST, Outcome, Run
 from harness.options import OPTIONS, Choice, Option
+from harness.record.changes import Thresholds
 
 COMMAND = "bpfmatrix.command"  # key in click's context: the command line as typed
 INTERRUPTED = -1  # a subcommand's answer for "ended by a signal"; main() knows which one
@@ -35,6 +36,34 @@ def takes_choice(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         return command
 
     return decorate
+
+
+def takes_thresholds(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of when a number is worse, and call it with `thresholds` in their place."""
+    usual = Thresholds()
+
+    @functools.wraps(command)
+    def wrapper(*, insns: tuple[float, int], times: tuple[float, float], **values: Any) -> Any:
+        return command(thresholds=Thresholds(*insns, times[0], round(times[1] * 1000)), **values)
+
+    found: Callable[..., Any] = wrapper
+    found = click.option(
+        "--time",
+        "times",
+        type=(click.FloatRange(0), click.FloatRange(0)),
+        default=(usual.time_percent, usual.time_floor_us / 1000),
+        show_default=True,
+        metavar="PERCENT MS",
+        help="From which growth on a verification time is worse: beyond both.",
+    )(found)
+    return click.option(
+        "--insns",
+        type=(click.FloatRange(0), click.IntRange(0)),
+        default=(usual.insns_percent, usual.insns_floor),
+        show_default=True,
+        metavar="PERCENT COUNT",
+        help="From which growth on an instruction count is worse: beyond both.",
+    )(found)
 
 
 def exit_status(run: Run) -> int:

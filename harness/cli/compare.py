@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.catalog.schemacheck import suggest
+from harness.cli.common import takes_thresholds
 from harness.errors import UserError
 from harness.keyword import compile_keyword
 from harness.paths import project_root
@@ -28,7 +29,6 @@ Examples:
 \b
 Exit status: 0 nothing is worse, 1 something is, 2 usage or input, 3 something could not be had or started.
 """
-_DEFAULT = Thresholds()
 
 
 @click.command(epilog=_EPILOG)
@@ -43,25 +43,7 @@ _DEFAULT = Thresholds()
 @click.option(
     "-k", "keyword", default="", metavar="EXPR", help="Only cases whose id this matches, as in pytest."
 )
-@click.option(
-    "--insns",
-    nargs=2,
-    type=(click.FloatRange(0), click.IntRange(0)),
-    default=(_DEFAULT.insns_percent, _DEFAULT.insns_floor),
-    show_default=True,
-    metavar="PERCENT COUNT",
-    help="An instruction count is different beyond both.",
-)
-@click.option(
-    "--time",
-    "times",
-    nargs=2,
-    type=(click.FloatRange(0), click.FloatRange(0)),
-    default=(_DEFAULT.time_percent, _DEFAULT.time_floor_us / 1000),
-    show_default=True,
-    metavar="PERCENT MS",
-    help="A verification time is different beyond both.",
-)
+@takes_thresholds
 @click.option("--all", "everything", is_flag=True, help="Show every difference, however many there are.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def compare(
@@ -69,8 +51,7 @@ def compare(
     files: tuple[str, str],
     pairs: tuple[str, ...],
     keyword: str,
-    insns: tuple[float, int],
-    times: tuple[float, float],
+    thresholds: Thresholds,
     everything: bool,
     as_json: bool,
 ) -> int:
@@ -83,8 +64,7 @@ def compare(
     old, new = (selected(side, lambda case: matches((case,))) for side in _sides(*files))
     if keyword and not (old.cases or new.cases):
         raise UserError(f"no case on either side matches -k {keyword!r}")
-    limits = Thresholds(insns[0], insns[1], times[0], round(times[1] * 1000))
-    changes = compare_runs(old, new, limits, kernels=_pairs(pairs, old, new) if pairs else None)
+    changes = compare_runs(old, new, thresholds, kernels=_pairs(pairs, old, new) if pairs else None)
     if not changes.kernels and not changes.compared:
         names = f"{', '.join(old.kernels) or 'none'} and {', '.join(new.kernels) or 'none'}"
         raise UserError(f"no kernel is on both sides ({names})", hint="pair them: --as 6.1=6.12")

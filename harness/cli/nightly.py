@@ -12,7 +12,7 @@ import click
 from harness.build.toolchain import find_compilers
 from harness.catalog.kernels import load_kernels
 from harness.catalog.programs import load_programs
-from harness.cli.common import COMMAND, INTERRUPTED, takes_choice
+from harness.cli.common import COMMAND, INTERRUPTED, takes_choice, takes_thresholds
 from harness.kernels.store import KernelStore
 from harness.keyword import compile_keyword
 from harness.model import Case, Program
@@ -28,7 +28,6 @@ from harness.record.changes import Thresholds
 from harness.schedule import GUEST_MIB, auto_jobs
 
 _OVERHEAD_MIB = 92  # QEMU beside its guest's memory
-_DEFAULT = Thresholds()
 _EPILOG = """\b
 Examples:
   bpfmatrix nightly
@@ -82,13 +81,13 @@ def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int 
     metavar="FOLDER",
     help="The committed baseline. Default: baseline/ in --out.",
 )
+@takes_thresholds
 @click.option(
-    "--insns",
-    type=(click.FloatRange(0), click.IntRange(0)),
-    default=(_DEFAULT.insns_percent, _DEFAULT.insns_floor),
-    show_default=True,
-    metavar="PERCENT COUNT",
-    help="From which growth on the instruction count is worse: beyond both.",
+    "--keep",
+    type=click.IntRange(1),
+    metavar="NIGHTS",
+    help="Remove the folders of all but the latest NIGHTS of each selection; the history keeps their answers."
+    " Default: keep all.",
 )
 @click.option(
     "--notify-command",
@@ -107,6 +106,7 @@ def nightly(
     choice: Choice,
     programs: tuple[Path, ...],
     keyword: str,
+    thresholds: Thresholds,
     notify_command: str | None,
     step_summary: Path | None,
     **how: Any,
@@ -123,8 +123,9 @@ def nightly(
         selection=Selection(keyword, tuple(map(str, programs)), choice.clang),
         guest=choice.guest,
         jobs=how["jobs"] or auto_jobs(_guest_mib(material)),
-        thresholds=Thresholds(*how["insns"]),
+        thresholds=thresholds,
         refresh=how["refresh"],
+        keep=how["keep"],
         command=shlex.join(click.get_current_context().meta.get(COMMAND, ("bpfmatrix", "nightly"))),
     )
     with RunProgress() as progress:

@@ -2,6 +2,7 @@
 
     nightly/.lock                one night at a time; the kernel lets go of it when its holder dies
     nightly/.work/               the night being made: plan.json, kernels/ (those done), night/ (its files)
+    nightly/.gone/               nights that are being removed
     nightly/2026-11-25/          a finished night; a second one of the same date is 2026-11-25-2
     nightly/index.html           the page over all of them
 
@@ -15,7 +16,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,26 @@ def publish(draft: Path, nights: Path, name: str) -> Path:
     _sync(nights)
     shutil.rmtree(work_folder(nights), ignore_errors=True)
     return target
+
+
+def forget(nights: Path, records: Sequence[NightRecord], keep: int) -> None:
+    """Remove all but the latest `keep` nights of each selection.
+
+    `records` are the nights there are, the latest first. A night leaves its place by a rename: killed at any
+    moment, no half of one is left there. Raises InfrastructureError where the folder does not allow it.
+    """
+    gone = nights / ".gone"
+    seen: Counter[Selection] = Counter()
+    try:
+        for record in records:
+            seen[record.selection] += 1
+            if seen[record.selection] > keep:
+                gone.mkdir(exist_ok=True)
+                (nights / record.name).rename(gone / f"{record.number}-{record.name}")
+    except OSError as error:
+        raise InfrastructureError(f"cannot be removed: {error.strerror}", where=str(nights)) from error
+    finally:
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

@@ -27,6 +27,7 @@ def render(night: Night) -> str:
     run = night.run
     root = ET.Element("testsuites", name="bpfmatrix nightly")
     changes = cases_of(night.findings.comparisons)
+    files = {info.name: info.path for info in run.programs}
     host = (HOST_COLUMN,) if any(case.kernel == HOST for case in run.cases) else ()
     for kernel in (*run.kernels, *host):
         suite = ET.SubElement(root, "testsuite", name=xml_text(kernel.name), timestamp=run.start.rstrip("Z"))
@@ -37,7 +38,9 @@ def render(night: Night) -> str:
             )
             _problem(element, "error", "infrastructure", kernel.problem)
         for case in (case for case in run.cases if case.kernel == kernel.name):
-            _case(suite, case, changes.get(case.id, ()), night)
+            element = _case(suite, case, changes.get(case.id, ()), night)
+            if files.get(case.program):
+                element.set("file", xml_text(files[case.program]))
         _missing(suite, kernel, changes)
         _count(suite)
     _count(root)
@@ -50,7 +53,7 @@ def xml_text(text: str) -> str:
     return _NOT_XML.sub(lambda found: f"<U+{ord(found[0]):04X}>", stripped(text))
 
 
-def _case(suite: ET.Element, case: CaseResult, changes: Sequence[Change], night: Night) -> None:
+def _case(suite: ET.Element, case: CaseResult, changes: Sequence[Change], night: Night) -> ET.Element:
     seconds = (case.observation.wall_us if case.observation else 0) / 1e6
     element = ET.SubElement(
         suite,
@@ -70,6 +73,7 @@ def _case(suite: ET.Element, case: CaseResult, changes: Sequence[Change], night:
         _problem(element, "failure", worse[0].kind.value, lines[0], "\n".join([*lines, _log(case)]))
     elif case.outcome is Outcome.NOT_RUN:
         ET.SubElement(element, "skipped", message=xml_text(case.reason or "not run"))
+    return element
 
 
 def _missing(suite: ET.Element, kernel: KernelRun, changes: Mapping[str, Sequence[Change]]) -> None:
@@ -116,7 +120,9 @@ def _properties(element: ET.Element, facts: Mapping[str, str]) -> None:
 
 
 def _count(element: ET.Element) -> None:
-    """Write the numbers CI systems add up."""
-    element.set("tests", str(len(element.findall(".//testcase"))))
+    """Write the numbers CI systems show of a whole."""
+    cases = element.findall(".//testcase")
+    element.set("tests", str(len(cases)))
+    element.set("time", f"{sum(float(case.get('time', '0')) for case in cases):.3f}")
     for tag, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         element.set(name, str(len(element.findall(f".//testcase/{tag}"))))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.catalog.kernels import KernelSpec
+from harness.errors import HarnessError
 from harness.model import Case, Compiler, Program, Run
 from harness.nightly import folders
 from harness.nightly.against import narrowed, retried
@@ -22,6 +23,7 @@ from harness.nightly.types import Findings, KernelNight, Night, NightRecord, Ref
 from harness.pipeline import Progress, RunOptions
 from harness.record.changes import Changes
 from harness.summary import described
+from harness.verdict.text import one_line
 
 _Keep = Callable[[Case], bool]
 
@@ -73,10 +75,23 @@ def make_night(
         draft = folders.draft_folder(nights)
         write_files(night, draft, wishes.places.history)
         folder = folders.publish(draft, nights, name)
-        after = folders.finished(nights)
-        warnings = catch_up(wishes.places.history, nights, after)
-        write_index(nights, after)
-        return Ended(night, folder, warnings)
+        return Ended(night, folder, _housekeeping(wishes))
+
+
+def _housekeeping(wishes: Wishes) -> tuple[str, ...]:
+    """Bring the history, the number of folders and the index up to date; returns what went wrong.
+
+    The night is published already: nothing that goes wrong here changes how it ended.
+    """
+    nights = wishes.places.nights
+    warnings = catch_up(wishes.places.history, nights, folders.finished(nights))
+    try:
+        if wishes.keep is not None and not warnings:  # what the history lacks is nowhere else
+            folders.forget(nights, folders.finished(nights), wishes.keep)
+        write_index(nights, folders.finished(nights))
+    except HarnessError as problem:
+        warnings += (one_line(f"{problem.where or nights}: {problem.what}; the next night tries again", 500),)
+    return warnings
 
 
 def _options(wishes: Wishes, material: Material, refreshed: Iterable[Refreshed]) -> RunOptions:

@@ -18,7 +18,7 @@ from harness.report import html, markdown
 from harness.report.matrix import build
 from harness.report.webpage import asset, environment, ours, policy
 
-FILES = ("run.json", "matrix.md", "matrix.html", "junit.xml", "results.csv", "changes.md")
+FILES = ("changes.md", "matrix.html", "matrix.md", "junit.xml", "results.csv", "run.json")
 CHANGES = "changes.md"
 INDEX = "index.html"
 _TOP = "../../.."  # from a night's folder to the project's

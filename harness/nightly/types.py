@@ -49,6 +49,7 @@ class Wishes:
     jobs: int = 1
     thresholds: Thresholds = field(default_factory=Thresholds)
     refresh: bool = True
+    keep: int | None = None  # nights whose folders stay; None = all
     command: str = ""  # as typed
 
 

@@ -13,6 +13,7 @@ from harness.model import HOST, KernelVersion, Outcome, Run, VerdictKind
 from harness.record.attribution import reasons
 from harness.record.changes import Change, ChangeKind, Changes, Thresholds
 from harness.record.snapshot import Answer, CaseRecord, KernelState, Snapshot, snapshot, tagged
+from harness.record.times import WORTH_TELLING, drift, same_work
 from harness.scenario import Behaviour
 
 _ABNORMAL = {
@@ -41,12 +42,14 @@ def compare_runs(
     pairs = dict(kernels) if kernels is not None else pairs_of(old, new)
     found = [] if kernels is not None else list(_kernels(old, new, pairs))
     compared = 0
+    notes = list(_notes(old, new))
     for kernel_before, kernel_after in [*pairs.items(), *_host(old, new)]:
         side = _Side(old, new, kernel_before, kernel_after, thresholds or Thresholds())
         found += side.changes()
         compared += side.compared
+        notes += side.notes()
     found.sort(key=lambda change: (_ORDER[change.kind], not change.regression))
-    return Changes(old.label, new.label, tuple(found), compared, tuple(pairs.items()), _notes(old, new))
+    return Changes(old.label, new.label, tuple(found), compared, tuple(pairs.items()), tuple(notes))
 
 
 def compare_case(
@@ -138,6 +141,16 @@ class _Side:
         self._title = _title(old, before) if before in old.kernels else before
         self._broken = self._state is not None and self._state.problem is not None
         self._partial = new.partial
+        # Another kernel may well be slower altogether; one of the same name is so because the machine is.
+        self.drift = drift(self._old, self._new) if before == after != HOST else 1.0
+
+    def notes(self) -> Iterator[str]:
+        """Yield what a reader must know of how this kernel was compared."""
+        if self.drift >= WORTH_TELLING:
+            yield (
+                f"{self._after}: everything took {self.drift:.1f} times as long, so the machine was slower;"
+                " times count as grown beyond that only"
+            )
 
     def changes(self) -> Iterator[Change]:
         if self._broken and self._state is not None:
@@ -194,12 +207,21 @@ class _Side:
         if grown and old.insns is not None and new.insns is not None:
             words = (_instructions(old.insns), _instructions(new.insns, old.insns))
             yield self._change(ChangeKind.INSNS, old, new, regression=grown > 0, words=words)
-        if old.under.accel != new.under.accel:
+        yield from self._time(old, new)
+
+    def _time(self, old: CaseRecord, new: CaseRecord) -> Iterator[Change]:
+        if old.time_us is None or new.time_us is None or old.under.accel != new.under.accel:
             return  # a time under emulation says nothing of one without
-        grown = _beyond(old.time_us, new.time_us, limits.time_percent, limits.time_floor_us)
-        if grown and old.time_us is not None and new.time_us is not None:
-            words = (_milliseconds(old.time_us), _milliseconds(new.time_us, old.time_us))
-            yield self._change(ChangeKind.TIME, old, new, regression=grown > 0, words=words)
+        limits = self._thresholds
+        longer = new.time_us > old.time_us
+        now = max(old.time_us, round(new.time_us / self.drift)) if longer else new.time_us
+        if not _beyond(old.time_us, now, limits.time_percent, limits.time_floor_us):
+            return
+        machine = longer and same_work(old, new)
+        words = (_milliseconds(old.time_us), _milliseconds(new.time_us, old.time_us))
+        if machine:
+            words = (words[0], f"{words[1]} for the same work: the machine")
+        yield self._change(ChangeKind.TIME, old, new, regression=longer and not machine, words=words)
 
     def _change(
         self,

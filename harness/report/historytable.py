@@ -12,11 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import UserError
+from harness.model import VerdictKind
 from harness.record.history import Entry
 from harness.verdict.text import one_line
 
 _NOTHING = "–"
 _BAR = 30  # columns
+_MOST_DATES = 15  # below a plot
 
 
 def history_text(case: str, entries: Sequence[Entry], width: int = 110, *, color: bool = False) -> str:
@@ -54,10 +56,14 @@ def write_plot(case: str, entries: Sequence[Entry], path: Path) -> None:
     axes = figure.subplots()
     nights = sorted({(entry.night.number, entry.night.start) for entry in entries})
     places = {number: place for place, (number, _) in enumerate(nights)}
-    for kernel in dict.fromkeys(entry.record.kernel for entry in entries):
-        _draw(axes, kernel, [entry for entry in entries if entry.record.kernel == kernel], places)
-    axes.set_xticks(range(len(nights)), [start[:10] for _, start in nights], rotation=45, ha="right")
+    for number, kernel in enumerate(dict.fromkeys(entry.record.kernel for entry in entries)):
+        _draw(axes, kernel, number, [e for e in entries if e.record.kernel == kernel], places)
+    if any(entry.record.answer.verdict is not VerdictKind.ACCEPT for entry in entries):
+        axes.plot([], [], "x", markersize=11, color="gray", label="not accepted")
+    shown = range(0, len(nights), len(nights) // _MOST_DATES + 1)
+    axes.set_xticks(shown, [nights[place][1][:10] for place in shown], rotation=45, ha="right")
     axes.set(ylabel="instructions the verifier processed", title=case)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
@@ -70,24 +76,26 @@ def write_plot(case: str, entries: Sequence[Entry], path: Path) -> None:
         ) from error
 
 
-def _draw(axes: object, kernel: str, entries: Sequence[Entry], places: dict[int, int]) -> None:
-    """One line per kernel; what was not accepted is a cross."""
+def _draw(axes: object, kernel: str, number: int, entries: Sequence[Entry], places: dict[int, int]) -> None:
+    """One line per kernel; what was not accepted is a cross. Lines that lie on each other stay visible."""
     known = [entry for entry in entries if entry.record.insns is not None]
     across = [places[entry.night.number] for entry in known]
     counts = [entry.record.insns for entry in known]
-    line = axes.plot(across, counts, marker="o", label=kernel)  # type: ignore[attr-defined]
+    style = {
+        "marker": "os^Dv<>P"[number % 8],
+        "fillstyle": "none",
+        "markersize": 7 + 2 * number % 8,
+        "linewidth": max(1.0, 4.0 - number),
+    }
+    line = axes.plot(across, counts, label=kernel, alpha=0.8, **style)  # type: ignore[attr-defined]
     refused = [
         (place, count)
         for place, count, entry in zip(across, counts, known, strict=True)
-        if entry.record.answer.verdict.value != "accept"
+        if entry.record.answer.verdict is not VerdictKind.ACCEPT
     ]
     if refused:
         axes.plot(  # type: ignore[attr-defined]
-            *zip(*refused, strict=True),
-            "x",
-            markersize=12,
-            color=line[0].get_color(),
-            label=f"{kernel}: not accepted",
+            *zip(*refused, strict=True), "x", markersize=11, color=line[0].get_color()
         )
 
 

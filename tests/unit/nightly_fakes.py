@@ -47,6 +47,7 @@ PROGRAM = 'SEC("socket") int f(void *c) { return {{ n }}; }\n'
 MANIFEST = "title: t\npitfall: N99\nclaim: c\naxes: {n: [%s]}\nexpect: []\n"
 CASE = "programs/family/one[{}]@{}"
 _asked: Counter[str] = Counter()
+started: Counter[str] = Counter()  # guests, by kernel
 _lock = threading.Lock()
 
 
@@ -113,6 +114,7 @@ class FakeSession:
     def __init__(self, kernel: Kernel, _options: Any, _warm: Any = None) -> None:
         self.kernel = kernel
         self.kernel_run = describe_kernel(kernel)
+        started[kernel.name] += 1
 
     def __enter__(self) -> FakeSession:
         return self
@@ -202,6 +204,7 @@ def build_all(_builder: object, wanted: Any, *_: Any) -> list[BuiltObject]:
 def install(put: Callable[[str, Any], None]) -> None:
     """Put the stand-ins in place with `put(target, value)`."""
     _asked.clear()
+    started.clear()
     put("harness.kernels.store.KernelStore.ensure", ensure)
     put("harness.kernels.store.KernelStore.cached", cached)
     put("harness.kernels.store.KernelStore.kept", kept)

@@ -87,3 +87,14 @@ def test_a_terminal_gets_a_display_that_leaves_no_trace() -> None:
     assert "5.10.1-amd64 ready in 1.0 s (tcg, restored)" in text
     assert "\x1b[2K" in text, "the display is erased"
     assert "2 objects built" not in text
+
+
+def test_cases_that_are_run_again_come_on_top() -> None:
+    out = io.StringIO()
+    progress = RunProgress(Console(file=out, width=100, highlight=False))
+    for number in (2, 1):
+        progress.planned(number)
+        for _ in range(number):
+            progress.case_done(row())
+    assert out.getvalue().splitlines() == ["2 cases planned", "1 more cases planned"]
+    assert progress.state.line(0.0).startswith("3/3 cases")

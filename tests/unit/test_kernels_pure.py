@@ -22,6 +22,7 @@ from harness.kernels.modules import (
     read_modinfo,
 )
 from harness.kernels.sources import newest
+from harness.paths import cache_dir
 
 # Oldest first; as Debian's archives had them, plus the odd ones of Policy 5.6.12.
 VERSIONS = [
@@ -227,3 +228,9 @@ def test_checksums_of_one_flavour():
         "linux-modules-6-generic_1_amd64.deb": digest,
     }
     assert list(parse_checksums(text, "lowlatency")) == ["linux-image-unsigned-6-lowlatency_1_amd64.deb"]
+
+
+def test_a_cache_given_by_a_relative_path_is_the_same_for_whoever_runs_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BPFMATRIX_CACHE", ".cache/bpfmatrix")
+    assert cache_dir() == tmp_path / ".cache" / "bpfmatrix"

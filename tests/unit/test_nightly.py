@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,12 @@ def nights() -> list[folders.NightRecord]:
 
 def latest() -> Path:
     return NIGHTS / nights()[0].name
+
+
+def recorded() -> list[str]:
+    """The runs of the history."""
+    with closing(sqlite3.connect("reports/history.sqlite")) as connection:
+        return [run for (run,) in connection.execute("SELECT id FROM runs")]
 
 
 def junit() -> ET.ElementTree:
@@ -314,6 +322,52 @@ def test_the_page_tells_what_changed_and_how_the_nights_before_were(project: Pat
     assert "the nights before are not shown: " in (latest() / "matrix.html").read_text()
 
 
+# What the readers of CI systems know (Jenkins' junit plugin, GitLab's and Azure's reports): element → its
+# attributes, and the elements it may hold. Anything else is dropped by one and refused by another.
+JUNIT = {
+    "testsuites": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
+        {"properties", "testcase"},
+    ),
+    "testcase": ({"name", "classname", "time", "file"}, {"properties", "failure", "error", "skipped"}),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    "failure": ({"type", "message"}, set()),
+    "error": ({"type", "message"}, set()),
+    "skipped": ({"message"}, set()),
+}
+
+
+def test_the_junit_file_is_what_ci_systems_read(project: Path) -> None:
+    main(["nightly"])
+    manifest = project / "programs" / "family" / "one.yaml"
+    manifest.write_text(nightly_fakes.MANIFEST % "0, 1, 7")
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]}, unbootable=["6.12"])
+    assert main(["nightly"]) == 1
+    root = junit().getroot()
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert set(element.keys()) <= attributes
+        assert {child.tag for child in element} <= children
+    for element in (root, *root.iter("testsuite")):
+        cases = list(element.iter("testcase"))
+        assert element.get("tests") == str(len(cases))
+        assert float(element.get("time", "")) >= 0
+        for tag, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            assert element.get(total) == str(sum(case.find(tag) is not None for case in cases))
+    assert {name: root.get(name) for name in ("failures", "errors", "skipped")} == {
+        "failures": "2",  # one new rejection, one case that is gone
+        "errors": "1",  # the kernel that did not start
+        "skipped": "3",  # its cases
+    }
+    ids = [case.get("name") for case in root.iter("testcase")]
+    assert len(ids) == len(set(ids))
+    one = next(case for case in root.iter("testcase") if case.get("name") == CASE.format(1, "6.1"))
+    assert one.get("file") == "programs/family/one.bpf.c.j2"
+    assert one.get("classname") == "6.1.programs.family.one"
+
+
 def test_the_index_is_one_escaped_file(project: Path) -> None:
     odd = project / "<img src=x onerror=alert(1)>"
     odd.mkdir()
@@ -361,6 +415,16 @@ def test_a_step_summary_is_appended(monkeypatch: pytest.MonkeyPatch, by_variable
     assert Path("summary").read_text() == f"before\n{changes()}\n"
 
 
+@pytest.mark.parametrize("jobs", ["auto", "1", "2"])
+def test_a_guest_of_a_kernel_serves_all_its_cases(jobs: str) -> None:
+    main(["nightly", "--jobs", jobs])
+    assert nightly_fakes.started == {"6.1": 1, "6.12": 1}
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]})
+    nightly_fakes.started.clear()
+    assert main(["nightly", "--jobs", jobs]) == 1
+    assert nightly_fakes.started == {"6.1": 2, "6.12": 1}, "one more, for what got worse"
+
+
 @pytest.mark.parametrize("jobs", ["0", "65", "many"])
 def test_jobs_is_a_number_or_auto(jobs: str) -> None:
     assert main(["nightly", "--jobs", jobs]) == 2
@@ -369,3 +433,39 @@ def test_jobs_is_a_number_or_auto(jobs: str) -> None:
 def test_nothing_that_matches_is_the_persons_mistake() -> None:
     assert main(["nightly", "-k", "nothing"]) == 2
     assert not nights()
+
+
+def test_keep_removes_older_nights_of_each_selection_and_the_history_has_them() -> None:
+    main(["nightly", "-k", "[1]"])
+    for _ in range(3):
+        main(["nightly"])
+    every = nights()
+    (NIGHTS / ".gone" / "7-2020-01-01").mkdir(
+        parents=True
+    )  # of a night that was killed while it removed others
+    assert main(["nightly", "--keep", "2"]) == 0
+    left = nights()
+    assert [night.number for night in left] == [5, 4, 1], "the one of another selection stays"
+    page = (NIGHTS / "index.html").read_text()
+    assert {night.name for night in left} == set(re.findall(r'<article id="([^"]+)"', page))
+    assert not (NIGHTS / ".gone").exists()
+    assert {night.run_id for night in every} < set(recorded())
+    assert main(["nightly"]) == 0
+    assert nights()[0].number == 6
+
+
+def test_a_night_the_history_lacks_is_not_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["nightly"])
+    Path("reports/history.sqlite").write_bytes(b"no history")
+    assert main(["nightly", "--keep", "1"]) == 0
+    assert "the history lacks this night" in capsys.readouterr().err
+    assert len(nights()) == 2
+
+
+def test_an_index_that_cannot_be_written_changes_no_status(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["nightly"])
+    (NIGHTS / "index.html").unlink()
+    (NIGHTS / "index.html").mkdir()
+    change_world(answers={CASE.format(1, "6.1"): ["EACCES"]})
+    assert main(["nightly"]) == 1
+    assert "index.html" in capsys.readouterr().err

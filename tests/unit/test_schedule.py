@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import schedule
+from harness.pytest_plugin.schedule import choose
 from harness.schedule import BATCH, Board, auto_jobs, opening, pick
 
 
@@ -78,6 +79,32 @@ def test_later_passes_can_be_dropped() -> None:
     board = Board({"6.1": [[1], [2], [3]]})
     board.drop_later("6.1", 0)
     assert (board.take("6.1", 0), board.next_pass("6.1")) == ([1], None)
+
+
+@given(st.data(), st.integers(1, 4))
+def test_a_night_and_xdist_send_workers_to_the_same_kernels(data: st.DataObject, workers: int) -> None:
+    """The board of `run` and `nightly`, and what xdist's scheduler chooses, under the same events.
+
+    Only whether a last small rest is worth a guest of its own differs: an xdist worker is there anyway.
+    """
+    sizes = data.draw(
+        st.dictionaries(st.sampled_from(["5.10", "6.1", "7.3"]), st.integers(30, 60), min_size=1)
+    )
+    board = Board({kernel: [range(number * BATCH)] for kernel, number in sizes.items()})
+    queue = [f"@{kernel}#{number}" for kernel, most in sizes.items() for number in range(most)]
+    at: dict[int, str] = {}
+    last: dict[int, str] = {}
+    for _ in range(30):
+        worker = data.draw(st.integers(0, workers - 1))
+        if worker not in at:
+            wanted = board.join(worker)
+            assert wanted is not None
+            at[worker] = wanted
+        assert len(board.take(at[worker], 0)) == BATCH
+        batch = choose(queue, last.get(worker), {name for other, name in last.items() if other != worker})
+        queue.remove(batch)
+        last[worker] = batch
+        assert batch.partition("#")[0] == f"@{at[worker]}"
 
 
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available_mib: int, **cgroup: str) -> None:
