@@ -11,9 +11,10 @@ from harness.build import btftypes as kinds
 from harness.build.btftypes import Btf
 from harness.features.objects.core import KernelTypes
 from harness.features.probe.attempts import Placed, Prelude, attempts, place, program_types
+from harness.features.probe.enums import Enumeration, enumerations
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
-from harness.features.types import Finding, Method, Support
+from harness.features.types import FeatureKind, Finding, Method, Support
 from harness.guest.calls import MOST_CALLS, Answers, Call, Called
 from harness.model import GuestFacts
 
@@ -114,6 +115,10 @@ class Subject:
                 )
         return reasons
 
+    def loadings(self, program_type: str) -> list[tuple[Placed, Called]]:
+        """Every attempt to load a program of that type, and what the kernel answered."""
+        return [one for one in self._loadable if one[0].attempt.program_type == program_type]
+
     @cached_property
     def functions(self) -> dict[str, int]:
         """The functions of the kernel's BTF with their ids; the first of a name."""
@@ -126,6 +131,11 @@ class Subject:
             return frozenset()
         btf, numbers = self.types.btf, self.types.by_name.get("bpf_kfunc", ())
         return frozenset(btf.name(btf[n].value) for n in numbers if btf.kind(n) == kinds.DECL_TAG)
+
+    @cached_property
+    def enumerations(self) -> dict[FeatureKind, Enumeration]:
+        """The enumerations of bpf() in the kernel's BTF."""
+        return enumerations(self.types)
 
     @cached_property
     def helper_enumerators(self) -> frozenset[str]:

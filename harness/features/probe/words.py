@@ -73,10 +73,10 @@ def read(kind: FeatureKind, called: Called) -> Reading:
             line = evidence(log[match.start() :].partition("\n")[0])
             method = Method.NONE if rule.says is Support.UNKNOWN else Method.VERIFIER
             return Reading(Finding(rule.says, method, line), rule)
-    return Reading(Finding(Support.UNKNOWN, Method.NONE, evidence(_unread(called))))
+    return Reading(Finding(Support.UNKNOWN, Method.NONE, evidence(unread(called))))
 
 
-def _unread(called: Called) -> str:
+def unread(called: Called) -> str:
     """The errno and the first line that is no statistics."""
     lines = (line.strip() for line in called.log[:_LOOKED_AT].splitlines())
     words = next((line for line in lines if line and not _STATISTICS.match(line)), "no words")
