@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -14,6 +15,9 @@ from harness.guest.assets import prepare
 from harness.guest.guest import Guest, start_guest
 from harness.guest.options import GuestOptions
 from harness.model import Kernel
+
+# Of one kernel, where there are fewer kernels than processors: half of everything is about kernel functions.
+_MOST_GUESTS = 2
 
 
 def respondent_of(kernel: Kernel, options: GuestOptions, warm: Path | None) -> Respondent:
@@ -27,7 +31,7 @@ def respondent_of(kernel: Kernel, options: GuestOptions, warm: Path | None) -> R
 
 
 class Crew:
-    """Measures kernels, `jobs` at a time."""
+    """Measures kernels, with `jobs` guests at a time."""
 
     def __init__(self, options: GuestOptions, warm: Path | None, jobs: int, watch: Watch) -> None:
         self._options = options
@@ -45,8 +49,9 @@ class Crew:
         `keep` is called by the caller's own thread.
         """
         failed: list[tuple[str, str]] = []
+        guests = max(1, min(_MOST_GUESTS, self._jobs // max(1, len(kernels))))
         with ThreadPoolExecutor(self._jobs) as pool:
-            running = {pool.submit(self._one, kernel): kernel.name for kernel in kernels}
+            running = {pool.submit(self._one, kernel, guests): kernel.name for kernel in kernels}
             try:
                 for future in _finished(running):
                     try:
@@ -62,10 +67,12 @@ class Crew:
                 raise
         return tuple(failed)
 
-    def _one(self, kernel: Kernel) -> Measurement:
-        with respondent_of(kernel, self._options, self._warm) as respondent:
-            self._respondents.append(respondent)
-            return measure(kernel, respondent, self._watch)
+    def _one(self, kernel: Kernel, guests: int) -> Measurement:
+        with ExitStack() as stack:
+            mine = [respondent_of(kernel, self._options, self._warm) for _ in range(guests)]
+            for respondent in mine:
+                self._respondents.append(stack.enter_context(respondent))
+            return measure(kernel, mine, self._watch)
 
 
 def _finished(running: Collection[Future[Measurement]]) -> Iterator[Future[Measurement]]:

@@ -1,4 +1,4 @@
-"""Everything a kernel is asked, kind by kind, in the order it is asked."""
+"""Everything a kernel is asked, kind by kind, what takes longest first."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from harness.features.types import FeatureKind, MeasuredFeature
 Probe = Callable[[Subject], list[MeasuredFeature]]
 
 PROBES: dict[FeatureKind, Probe] = {
-    FeatureKind.HELPER: probe_helpers,
     FeatureKind.KFUNC: probe_kfuncs,
+    FeatureKind.HELPER: probe_helpers,
     FeatureKind.MAP_TYPE: probe_map_types,
     FeatureKind.MAP_FLAG: probe_map_flags,
     FeatureKind.PROGRAM_TYPE: probe_program_types,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -56,31 +58,54 @@ class Measurement:
     splats: tuple[str, ...]  # the kernel's own words of trouble
 
 
-def measure(kernel: Kernel, respondent: Respondent, watch: Watch) -> Measurement:
-    """Ask a kernel everything. InfrastructureError when no guest of it starts, or too many were lost.
+def measure(kernel: Kernel, respondents: Sequence[Respondent], watch: Watch) -> Measurement:
+    """Ask a kernel everything, kinds side by side in as many guests as there are respondents.
 
-    `seconds` of the result begin when the guest is ready, booted or restored.
+    InfrastructureError when no guest of it starts, or too many were lost. `seconds` of the result begin when
+    the guests are ready, booted or restored.
     """
     watch.starting(kernel.name)
-    guest = respondent.guest
-    how = f"{guest.assets.accel}, restored" if guest.restored else guest.assets.accel
-    watch.ready(kernel.name, f"{guest.facts.release} ready in {guest.ready_seconds:.1f} s ({how})")
-    started = time.monotonic()
-    subject = Subject(respondent, kernel.btf.read_bytes() if kernel.btf else None)
-    features: list[MeasuredFeature] = []
-    seconds: dict[FeatureKind, float] = {}
-    for kind, probe in PROBES.items():
-        watch.asking(kernel.name, kind)
-        began = time.monotonic()
-        found = probe(subject)
-        seconds[kind] = time.monotonic() - began
-        features += found
-        watch.asked(kernel.name, kind, found, seconds[kind])
-    settings = environment(respondent, kernel) | {"accel": guest.assets.accel}
-    took = time.monotonic() - started
+    with ThreadPoolExecutor(len(respondents)) as pool:
+        guest, *_ = pool.map(lambda one: one.guest, respondents)
+        how = f"{guest.assets.accel}, restored" if guest.restored else guest.assets.accel
+        watch.ready(kernel.name, f"{guest.facts.release} ready in {guest.ready_seconds:.1f} s ({how})")
+        started = time.monotonic()
+        subject = Subject(respondents[0], kernel.btf.read_bytes() if kernel.btf else None)
+        subjects = [subject, *map(subject.beside, respondents[1:])]
+        kinds = deque(PROBES)
+        parts = list(pool.map(lambda one: _ask(kernel.name, one, kinds, watch), subjects))
+        # A QEMU does not outlive the thread that started it.
+        settings = environment(respondents[0], kernel) | {"accel": guest.assets.accel}
+        took = time.monotonic() - started
+    features = [feature for part in parts for found, _ in part.values() for feature in found]
     measured = _record(kernel, guest.facts.release, guest.assets.agent, features, settings, took)
-    splats = splat_lines(subject.kernel_messages)
-    return Measurement(measured, seconds, tuple(respondent.losses), subject.broken, splats)
+    seconds = {kind: spent for part in parts for kind, (_, spent) in part.items()}
+    return Measurement(
+        measured,
+        {kind: seconds[kind] for kind in FeatureKind if kind in seconds},
+        tuple(loss for one in respondents for loss in one.losses),
+        sum(one.broken for one in subjects),
+        splat_lines(line for one in subjects for line in one.kernel_messages),
+    )
+
+
+def _ask(
+    kernel: str, subject: Subject, kinds: deque[FeatureKind], watch: Watch
+) -> dict[FeatureKind, tuple[list[MeasuredFeature], float]]:
+    """Take kinds off the list, which others take from as well, until there are none; seconds with each."""
+    done: dict[FeatureKind, tuple[list[MeasuredFeature], float]] = {}
+    try:
+        while kinds:
+            kind = kinds.popleft()
+            watch.asking(kernel, kind)
+            began = time.monotonic()
+            found = PROBES[kind](subject)
+            done[kind] = (found, time.monotonic() - began)
+            watch.asked(kernel, kind, *done[kind])
+    except BaseException:
+        kinds.clear()  # nobody goes on for nothing
+        raise
+    return done
 
 
 def _record(

@@ -36,13 +36,13 @@ class Respondent:
     @property
     def guest(self) -> Guest:
         """The guest that runs; started when there is none. InfrastructureError when it does not start."""
-        if self._ended:
+        if self._over():
             raise InfrastructureError("the probe was ended")
         if self._guest is not None and not self._guest.alive():
             self.close()
         if self._guest is None:
             self._guest = self._begin()
-            if self._ended:  # meanwhile
+            if self._over():
                 self.close()
                 raise InfrastructureError("the probe was ended")
         return self._guest
@@ -61,15 +61,25 @@ class Respondent:
         try:
             return guest.calls(calls, time_limit_s, grace_s)
         except InfrastructureError as problem:
-            self._guest = None
-            self.losses.append(str(problem))
-            if self._ended or len(self.losses) > MOST_LOSSES:
-                raise
+            self._lost(problem)
             return Answers((), Ending.EARLY)
 
     def read_file(self, path: str, limit: int = 256 << 10) -> bytes:
-        """The first `limit` bytes of a file of the guest; OSError as the guest says."""
-        return self.guest.read_file(path, limit)
+        """The first `limit` bytes of a file of the guest, of the next where one is lost; OSError as it says."""
+        try:
+            return self.guest.read_file(path, limit)
+        except InfrastructureError as problem:
+            self._lost(problem)
+            return self.guest.read_file(path, limit)
+
+    def _lost(self, problem: InfrastructureError) -> None:
+        self.close()
+        self.losses.append(str(problem))
+        if self._over() or len(self.losses) > MOST_LOSSES:
+            raise problem
+
+    def _over(self) -> bool:
+        return self._ended  # which another thread sets
 
     def abort(self) -> None:
         """End the guest from another thread; the one that waits for it is woken, and no other is started."""

@@ -53,6 +53,12 @@ class Subject:
         self.kernel_messages: list[str] = []
         self.broken = 0  # batches that one of their loads ended
 
+    def beside(self, guest: Answering) -> Subject:
+        """The same kernel in another guest; its types are read once for both."""
+        other = Subject(guest, None)
+        other.types = self.types
+        return other
+
     def ask(self, loads: Sequence[Load], before: Sequence[Call] = ()) -> list[Called]:
         """What each load returned; `before` are calls whose results the loads refer to, behind the prelude's.
 
