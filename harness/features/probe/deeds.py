@@ -35,6 +35,8 @@ _NO_PREALLOC, _MMAPABLE = 1, 1 << 10
 _LOCKED, _NOEXIST = 4, 1  # BPF_F_LOCK, BPF_NOEXIST
 _UNLINK = 87  # of x86_64's system calls
 _RETURN_0 = assemble("r0 = 0\nexit").code
+# What kernels say of a kind they do not know, by its bits or number, and of the linkage of a function.
+_NO_KIND = r"^\[\d+\] .*(Invalid btf_info:|Invalid kind:|Invalid func linkage|vlen != 0)"
 _NO_FLAG = 1 << 30
 _PIN = "/sys/fs/bpf/probe"
 
@@ -194,6 +196,7 @@ def _blobs(script: Script) -> None:
     }
     for name, one in blobs.items():
         script.deed(name, btf_call(one.blob()), (plain,), what="BPF_BTF_LOAD")
+        script.says(name, _NO_KIND)
 
 
 def _data_section() -> Blob:
@@ -340,9 +343,10 @@ def _test_runs(script: Script) -> None:
         (traced,),
         what="BPF_PROG_TEST_RUN with BPF_F_TEST_RUN_ON_CPU",
     )
+    # The processor without the flag is refused by those who know both.
     script.refuses(
         "BPF_F_TEST_RUN_ON_CPU",
-        bpf_call(Cmd.PROG_TEST_RUN, {0: Result(raw), **context, 64: number(_NO_FLAG)}),
+        bpf_call(Cmd.PROG_TEST_RUN, {0: Result(raw), **context, 68: number(1)}),
     )
     script.deed(
         "BPF_F_TEST_SKB_CHECKSUM_COMPLETE",

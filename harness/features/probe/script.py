@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,8 @@ class Deed:
 
     `controls`: calls that must have succeeded for a refusal to say no: what it needs, the same without the
     feature. `refused`: one that must not succeed, with a flag nobody knows: else flags are not looked at.
-    `no`, `yes`: errnos that prove the one or the other. `shows`: what the answer must show.
+    `no`, `yes`: errnos that prove the one or the other, `words` what the log of a no must say. `shows`: what
+    the answer must show.
     """
 
     wanted: int
@@ -28,6 +30,7 @@ class Deed:
     shows: Shows | None
     what: str
     refused: int | None = None
+    words: str = ""
 
 
 class Script:
@@ -63,6 +66,10 @@ class Script:
         """Append the deed's call with a flag that is none; where that succeeds, flags are not looked at."""
         self.deeds[name] = replace(self.deeds[name], refused=self.add(call))
 
+    def says(self, name: str, words: str) -> None:
+        """Only a refusal in whose log this expression is found, line by line, is a no."""
+        self.deeds[name] = replace(self.deeds[name], words=words)
+
     def findings(self, called: Sequence[Called]) -> dict[str, Finding]:
         """What the answers say of each feature."""
         found = {name: judged(deed, called) for name, deed in self.deeds.items()}
@@ -77,12 +84,15 @@ def judged(deed: Deed, called: Sequence[Called]) -> Finding:
     if answer.errno is None:
         return _succeeded(deed, answer, called)
     errors = [called[at] for at in deed.controls if called[at].errno]
-    words = f"{deed.what}: {unread(answer)}"
+    line = re.search(f"{deed.words}.*", answer.log, re.MULTILINE) if deed.words else None
+    words = f"{deed.what}: {line[0] if line else unread(answer)}"
     if answer.errno in deed.yes:
         return Finding(Support.YES, Method.ERRNO, evidence(words))
     if errors:
         return _unknown(f"{words}; before it: {unread(errors[0])}")
-    return Finding(Support.NO, Method.ERRNO, evidence(words)) if answer.errno in deed.no else _unknown(words)
+    if answer.errno not in deed.no or (deed.words and line is None):
+        return _unknown(words)
+    return Finding(Support.NO, Method.VERIFIER if line else Method.ERRNO, evidence(words))
 
 
 def _succeeded(deed: Deed, answer: Called, called: Sequence[Called]) -> Finding:
