@@ -65,7 +65,7 @@ class Respondent:
             return Answers((), Ending.EARLY)
 
     def read_file(self, path: str, limit: int = 256 << 10) -> bytes:
-        """The first `limit` bytes of a file of the guest, of the next where one is lost; OSError as it says."""
+        """The first `limit` bytes of a file of the guest, or of the next one; OSError as it says."""
         try:
             return self.guest.read_file(path, limit)
         except InfrastructureError as problem:
