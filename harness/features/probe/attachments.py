@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from harness.features.probe.attempts import attach_number, program_types
+from harness.features.probe.batch import Script
 from harness.features.probe.commands import (
     Cmd,
     Field,
@@ -27,7 +28,6 @@ from harness.features.probe.commands import (
 from harness.features.probe.files import text_of
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, Map, load_call, map_call
-from harness.features.probe.batch import Script
 from harness.features.probe.subject import Subject
 from harness.guest.calls import Call, Called, Patch, PatchKind, Sys
 

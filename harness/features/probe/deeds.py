@@ -8,6 +8,7 @@ from dataclasses import replace
 from harness.build import btftypes as kinds
 from harness.features.probe.attachments import attach_all
 from harness.features.probe.attempts import program_types
+from harness.features.probe.batch import Script
 from harness.features.probe.btfblob import Blob
 from harness.features.probe.commands import (
     Cmd,
@@ -23,7 +24,6 @@ from harness.features.probe.commands import (
 from harness.features.probe.files import read_files
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, Map, btf_call, info_call, load_call, map_call
-from harness.features.probe.batch import Script
 from harness.features.probe.subject import Subject
 from harness.features.types import Finding
 from harness.guest.calls import Call, Called, Patch, PatchKind

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from harness.errors import InfrastructureError
+from harness.guest.assets import Assets
 from harness.guest.calls import Answers, Call, Ending
 from harness.guest.guest import Guest
 from harness.model import GuestFacts
@@ -51,6 +52,11 @@ class Respondent:
     def facts(self) -> GuestFacts:
         """What the guest says of itself."""
         return self.guest.facts
+
+    @property
+    def assets(self) -> Assets:
+        """What the guest is made of."""
+        return self.guest.assets
 
     def calls(self, calls: Sequence[Call], time_limit_s: float, grace_s: float = 15.0) -> Answers:
         """Make a batch of system calls, as `Guest.calls`; a guest that is lost under it has answered none.

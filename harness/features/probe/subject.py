@@ -15,7 +15,8 @@ from harness.features.probe.enums import Enumeration, enumerations
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
 from harness.features.types import FeatureKind, Finding, Method, Support
-from harness.guest.calls import MOST_CALLS, Answers, Call, Called
+from harness.guest.assets import Assets
+from harness.guest.calls import MOST_CALLS, Answers, Call, Called, Ending
 from harness.model import GuestFacts
 
 # Statistics and the reason only: no listing, which costs a quarter of a refused load.
@@ -23,7 +24,7 @@ BRIEF = 4
 NO_ANSWER = "no answer"
 _TIME_LIMIT_S = 60.0
 _MOST_BROKEN = 20  # batches that a load ended, each of which may have cost the time limit
-_BATCH = 8_000  # calls at a time, so that what one of them breaks does not take all others along
+_BATCH = 2_000  # calls at a time, so that what one of them breaks does not take all others along
 
 
 class Answering(Protocol):
@@ -32,6 +33,10 @@ class Answering(Protocol):
     @property
     def facts(self) -> GuestFacts:
         """What the guest says of itself."""
+
+    @property
+    def assets(self) -> Assets:
+        """What the guest is made of, its kernel among it."""
 
     def calls(self, calls: Sequence[Call], time_limit_s: float, grace_s: float = 15.0) -> Answers:
         """Make a batch of system calls."""
@@ -76,9 +81,12 @@ class Subject:
             left = loads[len(got) :]
             done = self.guest.calls([*first, *map(load_call, left)], _TIME_LIMIT_S)
             self.kernel_messages += done.kernel_messages
-            got += done.called[len(first) :]
+            new = done.called[len(first) :]
+            got += new
             if len(got) == len(loads):
                 break
+            if done.ending is Ending.LIMIT and new:
+                continue  # a slow machine: the next goes on where this one stopped
             self.broken += 1
             if self.broken > _MOST_BROKEN:
                 got += [Called(-1, NO_ANSWER)] * (len(loads) - len(got))
