@@ -13,7 +13,7 @@ from harness.features.probe.attempts import Placed, Prelude, attempts, place, pr
 from harness.features.probe.enums import Enumeration, enumerations
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
-from harness.features.types import FeatureKind, Finding, Method, Support
+from harness.features.types import FeatureKind, Finding, MeasuredFeature, Method, Support
 from harness.guest.calls import MOST_CALLS, Call, Called
 from harness.guest.guest import Guest
 
@@ -35,6 +35,7 @@ class Subject:
         self.types = KernelTypes(Btf(btf)) if btf else None
         self.prelude = Prelude()
         self.kernel_messages: list[str] = []
+        self.made: dict[FeatureKind, list[MeasuredFeature]] = {}  # what one batch said of several kinds
 
     def ask(self, loads: Sequence[Load], before: Sequence[Call] = ()) -> list[Called]:
         """What each load returned; `before` are calls whose results the loads refer to, behind the prelude's.
