@@ -31,21 +31,16 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """The same call without the flag, and with a flag no kernel has."""
+    """The same call with a flag or a number no kernel has; `plain`: without a flag, None for a number."""
 
-    plain: Asked
     unknown: Asked
+    plain: Asked | None = None
 
     def are_sound(self) -> bool:
-        """Whether the plain call succeeded and the unknown flag was refused as an invalid argument."""
+        """Whether the unknown one was refused as an invalid argument, and the plain call not."""
         failed = self.unknown.failed()
-        return (
-            self.plain.came_to_its_end()
-            and self.plain.failed() is None
-            and self.unknown.came_to_its_end()
-            and failed is not None
-            and failed[1].errno == "EINVAL"
-        )
+        refused = failed is not None and failed[1].errno == "EINVAL"
+        return refused and (self.plain is None or (bool(self.plain.steps) and self.plain.failed() is None))
 
 
 def read(question: Question, asked: Asked, kernel: Kernel, controls: Controls | None = None) -> Finding:
@@ -73,13 +68,14 @@ def in_words(title: str, called: Called) -> str:
 
 
 def _made(question: Question, asked: Asked, kernel: Kernel, controls: Controls | None) -> Finding:
-    title = asked.steps[-1][0]
-    if question.flag and not (controls and controls.are_sound()):
-        said = f"{title} succeeds, but the kernel takes flags that no kernel has as well"
+    """Something was made: yes, unless the kernel does not look at what was asked about."""
+    words = f"{asked.steps[-1][0]} succeeds{' with it' * bool(question.flag)}"
+    if controls and not controls.are_sound():
+        said = f"{words}, but with a {'flag' if question.flag else 'number'} no kernel has as well"
         return _lacking(question, kernel, said) or unknown(said)
-    return Finding(
-        Support.YES, Method.CREATED, evidence(f"{title} succeeds{' with it' * bool(question.flag)}")
-    )
+    if lacking := _lacking(question, kernel, words):
+        return unknown(lacking.evidence)
+    return Finding(Support.YES, Method.CREATED, evidence(words))
 
 
 def _lacking(question: Question, kernel: Kernel, said: str) -> Finding | None:
@@ -96,17 +92,25 @@ def _refused(question: Question, asked: Asked, kernel: Kernel, controls: Control
     failed = asked.failed()
     if failed is None or asked.unplaced:
         return None
-    title, called = failed
-    if controls:
-        same = (
-            controls.are_sound() and asked.came_to_its_end() and called.errno == "EINVAL" and not called.log
-        )
-        if same and kernel.enumeration is None:
-            words = f"{title}: EINVAL, as with a flag no kernel has; without either it succeeds"
-            return Finding(Support.NO, Method.ERRNO, evidence(words))
+    if question.flag:
+        sound = kernel.enumeration is None and asked.came_to_its_end() and controls and controls.are_sound()
+        return _like_unknown_flag(*failed) if sound else None
+    return _built_without(question, kernel, *failed)
+
+
+def _like_unknown_flag(title: str, called: Called) -> Finding | None:
+    """No, where a flag is refused as one no kernel has. A verifier with something to say knows the flag."""
+    if called.errno != "EINVAL" or called.log:
         return None
-    built = not question.function or question.function in kernel.functions
-    if built or not kernel.functions or called.errno not in _BUILT_WITHOUT:
+    words = f"{title}: EINVAL, as with a flag no kernel has; without either it succeeds"
+    return Finding(Support.NO, Method.ERRNO, evidence(words))
+
+
+def _built_without(question: Question, kernel: Kernel, title: str, called: Called) -> Finding | None:
+    """No, where the kernel knows the name and lacks a function that comes with the feature."""
+    if not kernel.functions or not question.function or question.function in kernel.functions:
+        return None
+    if called.errno not in _BUILT_WITHOUT:
         return None
     words = f"{in_words(title, called)}; its BTF has no function {question.function}: built without"
     return Finding(Support.NO, Method.ERRNO, evidence(words))

@@ -45,7 +45,6 @@ class Load:
     log_level: int = 1
     keep: bool = False
     log_tail: int = LOG_TAIL
-    ifindex: int = 0  # of the network device the program is bound to
 
 
 def load_call(load: Load) -> Call:
@@ -64,7 +63,7 @@ def load_call(load: Load) -> Call:
         0,
         load.flags,
         b"",
-        load.ifindex,
+        0,
         load.attach_type,
         0,
     )

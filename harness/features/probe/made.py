@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.features.probe.answers import Controls, Kernel, read, unknown
+from harness.features.probe.enums import Enumeration
 from harness.features.probe.questions import Question, catalog
 from harness.features.probe.script import Asked, Asker, Script, Step, Unplaced
 from harness.features.probe.subject import Subject
 from harness.features.types import FeatureKind, Finding, MeasuredFeature, Method, Support, evidence
 
+# Kinds that are asked in one batch. Links are made by attaching, which takes its time: once is enough.
+_BATCHES = (
+    (FeatureKind.MAP_TYPE, FeatureKind.MAP_FLAG, FeatureKind.PROGRAM_FLAG),
+    (FeatureKind.COMMAND,),
+    (FeatureKind.ATTACH_TYPE, FeatureKind.LINK_TYPE),
+)
+_NO_NUMBER = 0x7FFF  # far beyond every enumeration
 # struct bpf_link_info begins with the link's type.
 _LINK_INFO: Mapping[str, Any] = {
     "bpf": "BPF_OBJ_GET_INFO_BY_FD",
@@ -55,41 +63,49 @@ def probe_link_types(subject: Subject) -> list[MeasuredFeature]:
 class _Put:
     """A question in a batch: the call that decides it, or why it could not be put.
 
-    `plain`, `unknown`: the calls that are a flag's controls.
+    `plain`, `unknown`: its controls, where it has any.
     """
 
     question: Question
     call: int = -1
     unplaced: str = ""
-    plain: int = -1
-    unknown: int = -1
+    plain: int | None = None
+    unknown: int | None = None
 
 
 def _probe(subject: Subject, kind: FeatureKind) -> list[MeasuredFeature]:
-    questions = catalog().of(kind)
-    script = Script(subject, catalog().things)
-    put = [_put(script, question) for question in questions]
-    script.run()
+    """The answers about a kind, and in the same batch about the kinds that are asked by the same calls."""
+    if kind not in subject.made:
+        kinds = next(together for together in _BATCHES if kind in together)
+        script = Script(subject, catalog().things)
+        put = [_put(script, question) for each in kinds for question in catalog().of(each)]
+        script.run()
+        for each in kinds:
+            of_kind = [one for one in put if one.question.kind is each]
+            subject.made[each] = _features(subject, script, each, of_kind)
+    return subject.made[kind]
+
+
+def _features(subject: Subject, script: Script, kind: FeatureKind, put: list[_Put]) -> list[MeasuredFeature]:
     enumeration = subject.enumerations.get(kind)
     kernel = Kernel(enumeration, subject.functions)
     found = {one.question.name: _finding(script, one, kernel) for one in put}
-    known = enumeration.numbers if enumeration and kind is not FeatureKind.MAP_FLAG else {}
-    found |= undocumented(enumeration.title if enumeration else "", known, questions)
+    if enumeration and kind is not FeatureKind.MAP_FLAG:
+        found |= undocumented(enumeration, [one.question for one in put])
     return [MeasuredFeature(kind, name, ((found[name], ()),)) for name in sorted(found)]
 
 
-def undocumented(title: str, numbers: Mapping[str, int], questions: Iterable[Question]) -> dict[str, Finding]:
+def undocumented(enumeration: Enumeration, questions: Iterable[Question]) -> dict[str, Finding]:
     """What the kernel's enumeration has and nobody knows to ask for: unknown.
 
     Other names of what is asked are left out.
     """
     asked = list(questions)
     names, values = {one.name for one in asked}, {one.number for one in asked}
+    words = f"{enumeration.title} of the kernel's BTF has it; nothing is known to ask for it with"
     return {
-        name: unknown(
-            f"{title} of the kernel's BTF has {name} ({number}); how to ask for it is not known here"
-        )
-        for name, number in numbers.items()
+        name: unknown(f"{words} (number {number})")
+        for name, number in enumeration.numbers.items()
         if name not in names and number not in values
     }
 
@@ -98,24 +114,29 @@ def _put(script: Script, question: Question) -> _Put:
     """Add a question's calls to the batch."""
     try:
         if question.thing:
-            call = script.thing(question.thing)
-            return _Put(question, _with_link_info(script, question, call))
-        asker = Asker(*question.speaker)
-        if question.program:
-            asker = replace(asker, own={"program": script.add(question.program, asker)})
+            return _Put(question, _with_link_info(script, question, script.thing(question.thing)))
+        call = _steps(script, question, question.step, question.speaker)
         if question.flag:
-            calls = [
-                script.add(step, asker)
-                for step in (
-                    with_flag(question.step, question.flag),
-                    question.step,
-                    with_flag(question.step, question.unknown),
-                )
-            ]
-            return _Put(question, calls[0], plain=calls[1], unknown=calls[2])
-        return _Put(question, _with_link_info(script, question, script.add(question.step, asker)))
+            unknown_flag = with_flag(question.step, question.unknown)
+            return _Put(
+                question,
+                _steps(script, question, with_flag(question.step, question.flag), question.speaker),
+                plain=call,
+                unknown=_steps(script, question, unknown_flag, question.speaker),
+            )
+        nobody = (question.name, _NO_NUMBER)
+        control = _steps(script, question, question.step, nobody) if question.unseen_number else None
+        return _Put(question, _with_link_info(script, question, call), unknown=control)
     except Unplaced as why:
         return _Put(question, unplaced=str(why))
+
+
+def _steps(script: Script, question: Question, step: Step, speaker: tuple[str, int | None]) -> int:
+    """The question's program and last step, for one speaker."""
+    asker = Asker(*speaker)
+    if question.program:
+        asker = replace(asker, own={"program": script.add(question.program, asker)})
+    return script.add(step, asker)
 
 
 def with_flag(step: Step, fields: Mapping[str, Any]) -> Step:
@@ -139,8 +160,9 @@ def _finding(script: Script, put: _Put, kernel: Kernel) -> Finding:
     if put.question.kind is FeatureKind.LINK_TYPE and asked.failed() is None:
         return link_finding(put.question, asked)
     controls = None
-    if put.question.flag:
-        controls = Controls(script.asked(put.plain), script.asked(put.unknown))
+    if put.unknown is not None:
+        plain = None if put.plain is None else script.asked(put.plain)
+        controls = Controls(script.asked(put.unknown), plain)
     return read(put.question, asked, kernel, controls)
 
 

@@ -31,7 +31,7 @@ def probe_program_types(subject: Subject) -> list[MeasuredFeature]:
     kernel = Kernel(enumeration, subject.functions)
     found = {one.name: _finding(subject, one, kernel) for one in questions}
     if enumeration:
-        found |= undocumented(enumeration.title, enumeration.numbers, questions)
+        found |= undocumented(enumeration, questions)
     return [MeasuredFeature(FeatureKind.PROGRAM_TYPE, name, ((found[name], ()),)) for name in sorted(found)]
 
 

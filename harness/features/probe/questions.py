@@ -38,6 +38,7 @@ class Question:
     function: str = ""
     flag: Mapping[str, Any] = field(default_factory=dict)
     unknown: Mapping[str, Any] = field(default_factory=dict)
+    unseen_number: bool = False  # the calls may not look at the number: one no kernel has is tried as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def _question(kind: FeatureKind, name: str, entry: Mapping[str, Any], data: Mapp
         function=data["functions"].get(name, ""),
         flag=entry.get("flag", {}),
         unknown=entry.get("unknown", {}),
+        unseen_number=entry.get("unseen_number", False),
     )
 
 

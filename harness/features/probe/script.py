@@ -10,6 +10,7 @@ A step is one call. Its numbers are numbers, or words that only this kernel and 
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,7 @@ class Script:
         self._subject = subject
         self._things = things
         self._made: dict[str, int] = {}
+        self._added: dict[str, int] = {}
         self._calls: list[Call] = []
         self._titles: list[str] = []
         self._needs: list[frozenset[int]] = []
@@ -81,13 +83,22 @@ class Script:
     def thing(self, name: str) -> int:
         """The call that makes a thing, added where nothing needed it before; KeyError for an unknown one."""
         if name not in self._made:
-            self._made[name] = self.add(self._things[name], Asker(name))
+            self._made[name] = self._append(self._things[name], Asker(name))
             if "undo" in self._things[name]:
                 self._undone.append(self._things[name]["undo"])
         return self._made[name]
 
     def add(self, step: Step, asker: Asker) -> int:
-        """Add a step and what it needs; its call's number. Unplaced where this kernel has no such thing."""
+        """Add a step and what it needs; its call's number, an earlier one's where the step is the same.
+
+        Raise Unplaced where this kernel has nothing to put it together with.
+        """
+        key = _identity(step, asker)
+        if key not in self._added:
+            self._added[key] = self._append(step, asker)
+        return self._added[key]
+
+    def _append(self, step: Step, asker: Asker) -> int:
         first = [self.thing(step["needs"])] if "needs" in step else []
         call, title, needs = _Composer(self, asker).compose(step)
         needs += first
@@ -100,7 +111,7 @@ class Script:
     def run(self) -> None:
         """Make all calls, in one process of the guest, which lets go of all at its end; undo what stays."""
         for step in reversed(self._undone):
-            self.add(step, Asker())
+            self._append(step, Asker())
         done = self._subject.guest.calls(self._calls, _TIME_LIMIT_S)
         self._subject.kernel_messages += done.kernel_messages
         rest = len(self._calls) - len(done.called)
@@ -142,10 +153,15 @@ class _Composer:
         attach = self._asker.name if step.get("attach") == "$name" else step.get("attach", "")
         fields = {key: step[key] for key in _ATTEMPT_FIELDS & set(step)}
         placed = self._script.place(Attempt(name, program_types()[name], attach, **fields))
-        code = assemble(step.get("code", "r0 = 1\nexit")).code
-        flags = placed.load.flags | step.get("flags", 0)
-        load = replace(placed.load, code=code, flags=flags, log_level=BRIEF, keep=True)
-        load = replace(load, ifindex=step.get("ifindex", 0))
+        load = replace(
+            placed.load,
+            code=assemble(step.get("code", "r0 = 1\nexit")).code,
+            flags=placed.load.flags | step.get("flags", 0),
+            log_level=BRIEF,
+            keep=True,
+        )
+        if step.get("attach") == "$name" and self._asker.number is not None:
+            load = replace(load, attach_type=self._asker.number)
         return load_call(load), f"BPF_PROG_LOAD of {name}", []
 
     def _bpf(self, step: Step) -> tuple[Call, str, list[int]]:
@@ -270,6 +286,12 @@ class _Composer:
                 self._data[index][at : at + len(value)] = value.encode()
             else:
                 self._write(index, at, 4, value)
+
+
+def _identity(step: Step, asker: Asker) -> str:
+    """What makes two steps the same call: their words, and for whom they are where the words say so."""
+    words = json.dumps(step, sort_keys=True)
+    return f"{words} {dict(asker.own)} {(asker.name, asker.number) if '$' in words else ''}"
 
 
 def _is_path(value: object) -> bool:

@@ -14,7 +14,7 @@ from harness.features.probe.attempts import Placed, Prelude, attempts, place, pr
 from harness.features.probe.enums import Enumeration, enumerations
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
-from harness.features.types import FeatureKind, Finding, Method, Support
+from harness.features.types import FeatureKind, Finding, MeasuredFeature, Method, Support
 from harness.guest.assets import Assets
 from harness.guest.calls import MOST_CALLS, Answers, Call, Called, Ending
 from harness.model import GuestFacts
@@ -57,6 +57,7 @@ class Subject:
         self.prelude = Prelude()
         self.kernel_messages: list[str] = []
         self.broken = 0  # batches that one of their loads ended
+        self.made: dict[FeatureKind, list[MeasuredFeature]] = {}  # what one batch said of several kinds
 
     def beside(self, guest: Answering) -> Subject:
         """The same kernel in another guest; its types are read once for both."""
