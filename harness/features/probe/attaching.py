@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.features.probe.attempts import attach_number, program_types
+from harness.features.probe.batch import Script
 from harness.features.probe.commands import Cmd, Field, Result, bpf_call, number
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
-from harness.features.probe.script import Script
 from harness.guest.calls import Call
 
 

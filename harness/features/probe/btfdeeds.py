@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 
 from harness.build import btftypes as kinds
+from harness.features.probe.batch import Script
 from harness.features.probe.btfblob import Blob
 from harness.features.probe.loads import btf_call
-from harness.features.probe.script import Script
 
 # What kernels say of a kind they do not know, by its bits or number, and of the linkage of a function.
 _NO_KIND = r"^\[\d+\] .*(Invalid btf_info:|Invalid kind:|Invalid func linkage|vlen != 0)"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from harness.features.probe.batch import Script
 from harness.features.probe.btfdeeds import load_blobs
 from harness.features.probe.mapdeeds import make_maps, use_elements
 from harness.features.probe.netdeeds import attach_to_network
 from harness.features.probe.progdeeds import load_programs, run_programs
-from harness.features.probe.script import Script
 from harness.features.probe.subject import Subject
 from harness.features.probe.tracedeeds import attach_to_kernel
 from harness.features.types import Finding

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.features.probe.batch import Script
 from harness.features.probe.btfblob import Blob
 from harness.features.probe.commands import Cmd, Field, Memory, Result, bpf_call, named, number, wide
 from harness.features.probe.loads import Map, btf_call, map_call
-from harness.features.probe.script import Script
 from harness.guest.calls import Call, Patch, PatchKind
 
 _HASH, _ARRAY, _PERCPU_ARRAY, _LRU_HASH, _HASH_OF_MAPS = 1, 2, 6, 9, 13

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from harness.features.probe.attaching import attach_call, detach_call, link_call, load_to_attach
 from harness.features.probe.attempts import attach_number
+from harness.features.probe.batch import NO_FLAG, Script
 from harness.features.probe.commands import (
     Cmd,
     Field,
@@ -19,7 +20,6 @@ from harness.features.probe.commands import (
     socket_call,
 )
 from harness.features.probe.loads import Map, map_call
-from harness.features.probe.script import NO_FLAG, Script
 from harness.guest.calls import Sys
 
 _CGROUP = "/sys/fs/cgroup/probe"

@@ -6,6 +6,7 @@ import struct
 from dataclasses import replace
 
 from harness.features.probe.attempts import program_types
+from harness.features.probe.batch import NO_FLAG, Script
 from harness.features.probe.btfblob import Blob
 from harness.features.probe.commands import (
     Cmd,
@@ -20,7 +21,6 @@ from harness.features.probe.commands import (
 )
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, Map, btf_call, info_call, load_call, map_call
-from harness.features.probe.script import NO_FLAG, Script
 from harness.guest.calls import Call, Called, Patch, PatchKind
 
 _HASH = 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.features.probe.attaching import link_call, load_to_attach
+from harness.features.probe.batch import Script
 from harness.features.probe.commands import (
     Cmd,
     Field,
@@ -22,7 +23,6 @@ from harness.features.probe.commands import (
 from harness.features.probe.files import read_files, text_of
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
-from harness.features.probe.script import Script
 from harness.features.probe.subject import Subject
 from harness.guest.calls import Call, Called, Patch, PatchKind, Sys, argument
 
