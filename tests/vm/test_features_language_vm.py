@@ -1,7 +1,10 @@
 """Real guests are asked for features of the language, the JIT and the configuration."""
 
+from dataclasses import replace
+
 import pytest
 
+import harness.features.probe.programs as program_module
 from harness.features.disagreements import explanations
 from harness.features.documented import documented
 from harness.features.probe.asked import language
@@ -117,15 +120,9 @@ def test_what_does_not_decide_is_unknown(old, new):
 
 
 def test_words_nobody_knows_are_unknown(kernel, monkeypatch):
-    import harness.features.probe.programs as module
-
-    changed = {
-        name: one
-        if name != "may_goto"
-        else type(one)(program=one.program, control=one.control, no="^never said")
-        for name, one in programs().items()
-    }
-    monkeypatch.setattr(module, "programs", lambda: changed)
+    other = replace(programs()["may_goto"], no="^never said")
+    changed = {**programs(), "may_goto": other}
+    monkeypatch.setattr(program_module, "programs", lambda: changed)
     found = asked(kernel(OLD))[FeatureKind.LANGUAGE, "may_goto"]
     assert found.support is Support.UNKNOWN
     assert "unknown opcode e5" in found.evidence
