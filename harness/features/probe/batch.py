@@ -10,6 +10,7 @@ from harness.features.probe.words import unread
 from harness.features.types import Finding, Method, Support, evidence
 from harness.guest.calls import Call, Called
 
+NO_FLAG = 1 << 30  # of attaching and of test runs: a flag nobody knows
 Shows = Callable[[Called], bool]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from harness.guest.calls import Call, Patch, PatchKind, Sys, argument
@@ -138,3 +138,10 @@ def drop_calls(capability: int) -> list[Call]:
     high = 0x1FF & ~(1 << capability - 32) if capability >= 32 else 0x1FF
     held = struct.pack("<6I", low, low, 0, high, high, 0)
     return [Call(_CAPSET, (0, 0), (head, held), (argument(0), argument(1, PatchKind.ADDRESS, 1)))]
+
+
+def named(call: Call, name: str, at: int) -> Call:
+    """The call with a name of 16 bytes at an offset of its attributes."""
+    attr = bytearray(call.data[0])
+    struct.pack_into("<16s", attr, at, name.encode())
+    return replace(call, data=(bytes(attr), *call.data[1:]))

@@ -65,10 +65,6 @@ class Entries:
         enum = btf[self.enumerators[enumerator]]
         return f"enum {enum.name}" if enum.name else f"the enum of {next(btf.enumerators(enum))[0]}"
 
-    def together(self, one: str, other: str) -> bool:
-        """Whether two enumerators are of the same enum."""
-        return other in self.enumerators and self.enumerators.get(one) == self.enumerators[other]
-
     @cached_property
     def attributes(self) -> frozenset[str]:
         """The members of union bpf_attr, those of the unnamed structs and unions in it too."""

@@ -32,7 +32,7 @@ def probe_language(subject: Subject) -> list[MeasuredFeature]:
     ]
     names = sorted(name for kind, name in documented() if kind is FeatureKind.LANGUAGE)
     found = {name: together(way[name] for way in ways if name in way) for name in names}
-    _without_needed(found)
+    without_needed(found)
     return [MeasuredFeature(FeatureKind.LANGUAGE, name, ((found[name], ()),)) for name in names]
 
 
@@ -60,7 +60,7 @@ def _not_asked() -> dict[str, Finding]:
     return found | {name: Finding(Support.UNKNOWN, Method.NONE, why) for name, why in asked.nobody.items()}
 
 
-def _without_needed(found: dict[str, Finding]) -> None:
+def without_needed(found: dict[str, Finding]) -> None:
     """Where something that a feature needs is not there, nor is the feature, if nothing else decided it."""
     for name, needed in language().needs.items():
         missing = next((found[one] for one in needed if found[one].support is Support.NO), None)

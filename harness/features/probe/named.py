@@ -21,14 +21,15 @@ def named_findings(subject: Subject, config: KernelConfig | None) -> dict[str, F
     if subject.types is None:
         return dict.fromkeys([*constants, *asked.entries, *asked.suffixes], _NO_BTF)
     has = Entries(subject.types)
-    found = {name: _constant(has, name, group) for name, group in constants.items()}
-    found |= {name: _entry(has, question, config) for name, question in asked.entries.items()}
+    found = {name: constant(has, name, group) for name, group in constants.items()}
+    found |= {name: entry(has, question, config) for name, question in asked.entries.items()}
     functions = _kfuncs(subject)
     found |= {name: _suffix(has, functions, suffix) for name, suffix in asked.suffixes.items()}
     return found
 
 
-def _constant(has: Entries, name: str, group: EnumGroup) -> Finding:
+def constant(has: Entries, name: str, group: EnumGroup) -> Finding:
+    """What a BTF says of a constant."""
     if name in has.enumerators:
         return _found(Support.YES, f"{name} in {has.enum_of(name)}")
     if group.beside in has.enumerators:
@@ -40,15 +41,12 @@ def _constant(has: Entries, name: str, group: EnumGroup) -> Finding:
     )
 
 
-def _entry(has: Entries, question: EntryQuestion, config: KernelConfig | None) -> Finding:
-    for entry in (question.entry, question.alternative):
-        if entry and has.has(entry):
-            words = _present(has, entry)
-            return (
-                _found(Support.YES, words)
-                if question.proves
-                else _unknown(f"{words}, which is not all of it")
-            )
+def entry(has: Entries, question: EntryQuestion, config: KernelConfig | None) -> Finding:
+    """What a BTF says of a feature that an entry shows."""
+    there = next((one for one in (question.entry, question.alternative) if one and has.has(one)), None)
+    if there is not None:
+        words = _present(has, there)
+        return _found(Support.YES, words) if question.proves else _unknown(f"{words}, which is not all of it")
     missing = f"no {question.entry}"
     if question.module and (config is None or config.value(question.module) == "m"):
         return _unknown(f"{missing}; CONFIG_{question.module}=m, a module's BTF may have it")

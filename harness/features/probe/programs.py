@@ -84,11 +84,11 @@ def _together(subject: Subject, wanted: Mapping[str, Program], first: Sequence[C
         asked.append((name, program))
     answers = subject.ask(loads, [*stock.calls, *first])
     for at, (name, program) in enumerate(asked):
-        found[name] = judged(program, answers[at * 2], answers[at * 2 + 1])
+        found[name] = judged_program(program, answers[at * 2], answers[at * 2 + 1])
     return found
 
 
-def judged(program: Program, called: Called, control: Called) -> Finding:
+def judged_program(program: Program, called: Called, control: Called) -> Finding:
     """What the verifier's answer to a program, and to its control, says."""
     log = called.log[:LOOKED_AT]
     if called.errno is None and program.accepted:
