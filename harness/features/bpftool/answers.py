@@ -7,7 +7,7 @@ the headers it was built with, so newer features are not asked about.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,11 @@ class Answers:
     not_asked: tuple[str, ...] = ()
 
 
-def parse(text: str) -> Answers:
-    """Raise InfrastructureError for what is not bpftool's JSON."""
+def parse(text: str, known: Collection[str] = ()) -> Answers:
+    """Read bpftool's JSON. `known`: helpers it asks about, of which it lists only those it finds.
+
+    Raise InfrastructureError for what is not its JSON.
+    """
     try:
         data: dict[str, Any] = json.loads(text)
         types = _named(data["program_types"], "have_", "_prog_type")
@@ -60,24 +63,24 @@ def parse(text: str) -> Answers:
             if key in data["misc"]:
                 said[Point(FeatureKind.LANGUAGE, name)] = data["misc"][key]
         said |= _settings(data["system_config"])
-        helpers, silent = _helpers(data["helpers"], types)
+        helpers, silent = _helpers(data["helpers"], types, known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InfrastructureError(f"bpftool's answer cannot be read: {error!r}") from error
     return Answers(said | helpers, silent)
 
 
 def _helpers(
-    lists: Mapping[str, Any], types: Mapping[str, bool]
+    lists: Mapping[str, Any], types: Mapping[str, bool], known: Collection[str]
 ) -> tuple[dict[Point, bool], tuple[str, ...]]:
-    """Yes for what is listed, no for what it lists of another type; types without any list are not asked."""
+    """Yes for what is listed, no for everything else it asks about; types without any list are not asked."""
     found = {name.removesuffix("_available_helpers"): set(_plain(rows)) for name, rows in lists.items()}
-    known = sorted(set().union(*found.values()))
+    asked = sorted(set(known).union(*found.values()))
     silent = tuple(sorted(name for name, rows in found.items() if not rows and types.get(name)))
     said = {
         Point(FeatureKind.HELPER, helper, name): helper in rows
         for name, rows in found.items()
         if name not in silent
-        for helper in known
+        for helper in asked
     }
     return said, silent
 

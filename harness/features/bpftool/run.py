@@ -1,7 +1,7 @@
-"""Runs the machine's own bpftool in a guest: the program, its libraries and loader are copied in, nothing else.
+"""Runs the machine's own bpftool in a guest: the program, its libraries and its loader are copied in.
 
-What it is asked with is a batch of calls that writes the files and then becomes bpftool (execve), so it runs in
-the very guest the probe asks, with the same privileges.
+A batch of calls writes the files, another becomes bpftool (execve), so it runs in the very guest the probe
+asks, with the same privileges.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,28 +62,40 @@ def files_of(bpftool: Path) -> tuple[Path, tuple[Path, ...]]:
 
 
 def feature_probe(guest: Answering, bpftool: Path) -> Probed:
-    """Run `bpftool feature probe kernel full` in the guest.
+    """Run `bpftool feature probe kernel full` in the guest, where it finds the kernel's configuration, too.
 
     InfrastructureError, with what it printed, when it does not come to its end.
     """
     loader, libraries = files_of(bpftool)
-    calls = [Call(Sys.MKDIR, (0, 0o755), (f"{_FOLDER}\0".encode(),), (argument(0),))]
+    config = guest.assets.kernel.config
+    calls = [_folder(_FOLDER), _folder("/boot")]
     for file in (loader, *libraries, bpftool):
-        calls += _copy(file, len(calls))
+        calls += _copy(file, f"{_FOLDER}/{file.name}", len(calls))
+    if config is not None:
+        calls += _copy(config, f"/boot/config-{guest.facts.release}", len(calls))
     guest.calls(calls, _LIMIT_S)
     began = time.monotonic()
     guest.calls(_become(loader.name, bpftool.name), _LIMIT_S)
     seconds = time.monotonic() - began
     text = guest.read_file(_OUTPUT, _MOST_OUTPUT).decode("utf-8", "replace")
     if not text.rstrip().endswith("}"):
-        raise InfrastructureError(f"bpftool did not come to its end in the guest; it printed: {text[-500:]!r}")
+        raise InfrastructureError(f"bpftool did not come to its end in the guest; it printed {text[-500:]!r}")
     return Probed(text, seconds, version_of(bpftool))
 
 
-def _copy(file: Path, first: int) -> list[Call]:
+def helpers_known_to(bpftool: Path, names: Iterable[str]) -> frozenset[str]:
+    """Those of `names` that stand in the program: it asks about these, and lists only what it finds."""
+    data = bpftool.read_bytes()
+    return frozenset(name for name in names if b"\0" + name.encode() + b"\0" in data)
+
+
+def _folder(path: str) -> Call:
+    return Call(Sys.MKDIR, (0, 0o755), (f"{path}\0".encode(),), (argument(0),))
+
+
+def _copy(file: Path, target: str, first: int) -> list[Call]:
     """Calls that write a file into the guest, executable. `first`: the number of the first of them."""
-    target = f"{_FOLDER}/{file.name}\0".encode()
-    calls = [Call(Sys.OPEN, (0, _CREATE, 0o755), (target,), (argument(0),))]
+    calls = [Call(Sys.OPEN, (0, _CREATE, 0o755), (f"{target}\0".encode(),), (argument(0),))]
     data = file.read_bytes()
     opened = argument(0, PatchKind.RESULT, first)
     for at in range(0, len(data), _PIECE):

@@ -47,6 +47,25 @@ class Watch(Protocol):
         """Something a person has to know: a guest that was lost, a kernel in trouble, one that never came."""
 
 
+class Unwatched:
+    """A watch nobody looks at."""
+
+    def starting(self, kernel: str) -> None:
+        """Ignore it."""
+
+    def ready(self, kernel: str, text: str) -> None:
+        """Ignore it."""
+
+    def asking(self, kernel: str, kind: FeatureKind) -> None:
+        """Ignore it."""
+
+    def asked(self, kernel: str, kind: FeatureKind, features: list[MeasuredFeature], seconds: float) -> None:
+        """Ignore it."""
+
+    def told(self, kernel: str, text: str) -> None:
+        """Ignore it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """A kernel's answers, the seconds each kind took, and what went wrong meanwhile."""
