@@ -50,8 +50,8 @@ def main(names: tuple[str, ...], write: Path | None) -> None:
 def line(both: Both) -> str:
     """One kernel's figures."""
     return (
-        f"{both.measured.kernel}: bpfmatrix {both.measured.seconds:.1f} s, bpftool {both.probed.seconds:.1f} s, "
-        f"{len(both.differences)} different answers"
+        f"{both.measured.kernel}: bpfmatrix {both.measured.seconds:.1f} s, "
+        f"bpftool {both.probed.seconds:.1f} s, {len(both.differences)} different answers"
     )
 
 

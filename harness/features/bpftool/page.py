@@ -8,17 +8,23 @@ from tabulate import tabulate
 
 from harness.features.bpftool.both import Both
 from harness.features.bpftool.compare import Difference, Reason, in_common, only_one, reason_of
+from harness.features.probe.attempts import program_types
 from harness.features.types import FeatureKind
 from harness.verdict.text import one_line
 
 _HEAD = """# `bpftool feature probe` beside `bpfmatrix features`
 
-Written by `python scripts/compare_bpftool.py --write docs/bpftool.md`, which asks each kernel with both, one after the
-other in the same guest: bpfmatrix, then the distribution's `bpftool -j feature probe kernel full` ({versions}). Every
-difference has a reason in `harness/features/data/bpftool.jsonl`; `tests/vm/test_bpftool_vm.py` fails on one without.
+Written by `python scripts/compare_bpftool.py --write docs/bpftool.md`, which asks each kernel with both, one
+after the other in the same guest: bpfmatrix, then the distribution's `bpftool -j feature probe kernel full`
+({versions}). Every difference has a reason in `harness/features/data/bpftool.jsonl`;
+`tests/vm/test_bpftool_vm.py` fails on one without.
 
-bpftool answers yes or no. Of a helper it looks for the verifier words it knows and takes everything else for a yes.
+bpftool answers yes or no. Of a helper it looks for the verifier's words it knows and takes everything else
+for a yes.
 """
+
+# bpftool asks for no helper of these: libbpf_probe_bpf_helper() of libbpf 1.1 refuses to.
+_SILENT = {"ext", "lsm", "struct_ops", "tracing"}
 
 
 def render(both: Sequence[Both]) -> str:
@@ -77,6 +83,15 @@ def _reason(number: int, why: Reason, cases: Sequence[tuple[str, Difference]]) -
     return f"{title}\n\n{_plain(why.why)} ({_plain(why.source)})\n\n{_table(cases)}"
 
 
+def _types(names: Sequence[str]) -> str:
+    """Program types, the shorter way: those, or all that bpftool asks about but the others."""
+    asked = set(program_types()) - _SILENT
+    others = sorted(asked - set(names))
+    if len(others) < len(names) and others:
+        return f"all but {', '.join(others)}"
+    return ", ".join(sorted(names)) if others else "all"
+
+
 def _table(cases: Iterable[tuple[str, Difference]]) -> str:
     """A row per feature and kernel: how many program types, and the words of one of them."""
     rows: dict[tuple[str, str], list[Difference]] = {}
@@ -84,7 +99,7 @@ def _table(cases: Iterable[tuple[str, Difference]]) -> str:
         rows.setdefault((found.point.name, kernel), []).append(found)
     merged: dict[tuple[str, str, str], list[str]] = {}
     for (name, kernel), group in rows.items():
-        types = ", ".join(found.point.program_type for found in group if found.point.program_type)
+        types = _types([found.point.program_type for found in group if found.point.program_type])
         merged.setdefault((name, types, _plain(group[0].finding.evidence)), []).append(kernel)
     table = [
         [f"`{name}`", types or "–", ", ".join(kernels), words]
@@ -96,7 +111,10 @@ def _table(cases: Iterable[tuple[str, Difference]]) -> str:
 
 def _apart(both: Sequence[Both]) -> str:
     """What only one of the two answers."""
-    lines = ["## What only one of them answers\n"]
+    lines = [
+        "## What only one of them answers\n",
+        f"*All* and *all but* above are about the types bpftool asks about: not {', '.join(sorted(_SILENT))}.\n",
+    ]
     for each in both:
         alone, missing = only_one(each.answers, each.measured.features())
         silent = ", ".join(each.answers.not_asked) or "none"
