@@ -12,8 +12,9 @@ from harness.features.probe.attempts import DATA
 from harness.features.probe.attr import COMMON_ATTRS, SIZE, commands, layout
 from harness.features.probe.enums import Enumeration
 from harness.features.probe.made import link_finding, undocumented, with_flag
+from harness.features.probe.memory import Asker, Unplaced
 from harness.features.probe.questions import Question, catalog
-from harness.features.probe.script import Asked, Asker, Script, Unplaced
+from harness.features.probe.script import Asked, Script
 from harness.features.probe.subject import Subject
 from harness.features.types import FeatureKind, Method, Support
 from harness.guest.calls import ARGUMENTS, Answers, Called, Patch, PatchKind

@@ -112,5 +112,5 @@ def _built_without(question: Question, kernel: Kernel, title: str, called: Calle
         return None
     if called.errno not in _BUILT_WITHOUT:
         return None
-    words = f"{in_words(title, called)}; its BTF has no function {question.function}: built without"
+    words = f"{in_words(title, called)}; its BTF has no function {question.function}, which comes with it"
     return Finding(Support.NO, Method.ERRNO, evidence(words))
