@@ -117,31 +117,36 @@ def undocumented(enumeration: Enumeration, questions: Iterable[Question]) -> dic
 def _put(script: Script, question: Question) -> _Put:
     """Add a question's calls to the batch."""
     try:
+        if question.flag:
+            return _put_flag(script, question)
         if question.thing:
             return _Put(question, _with_link_info(script, question, script.thing(question.thing)))
-        call = _steps(script, question, question.step, question.speaker)
-        if question.flag:
-            unknown_flag = with_flag(question.step, question.unknown)
-            return _Put(
-                question,
-                _steps(script, question, with_flag(question.step, question.flag), question.speaker),
-                plain=call,
-                unknown=_steps(script, question, unknown_flag, question.speaker),
-            )
-        nobody = (question.name, _NO_NUMBER)
-        control = _steps(script, question, question.step, nobody) if question.unseen_number else None
-        otherwise = (
-            _steps(script, question, question.otherwise, question.speaker) if question.otherwise else None
-        )
-        call = _with_link_info(script, question, call)
+        call = _with_link_info(script, question, _steps(script, question, question.step))
+        control = otherwise = None
+        if question.unseen_number:
+            control = _steps(script, question, question.step, (question.name, _NO_NUMBER))
+        if question.otherwise:
+            otherwise = _steps(script, question, question.otherwise)
         return _Put(question, call, unknown=control, otherwise=otherwise)
     except Unplaced as why:
         return _Put(question, unplaced=str(why))
 
 
-def _steps(script: Script, question: Question, step: Step, speaker: tuple[str, int | None]) -> int:
-    """The question's program and last step, for one speaker."""
-    asker = Asker(*speaker)
+def _put_flag(script: Script, question: Question) -> _Put:
+    """A flag's call, the same without it, and with a flag no kernel has."""
+    return _Put(
+        question,
+        _steps(script, question, with_flag(question.step, question.flag)),
+        plain=_steps(script, question, question.step),
+        unknown=_steps(script, question, with_flag(question.step, question.unknown)),
+    )
+
+
+def _steps(
+    script: Script, question: Question, step: Step, speaker: tuple[str, int | None] | None = None
+) -> int:
+    """The question's program and its last step, on behalf of its speaker or of another."""
+    asker = Asker(*(speaker or question.speaker))
     if question.program:
         asker = replace(asker, own={"program": script.add(question.program, asker)})
     return script.add(step, asker)
