@@ -12,8 +12,9 @@ from harness.features.probe.attempts import DATA
 from harness.features.probe.attr import COMMON_ATTRS, SIZE, commands, layout
 from harness.features.probe.enums import Enumeration
 from harness.features.probe.made import link_finding, undocumented, with_flag
+from harness.features.probe.memory import Asker, Unplaced
 from harness.features.probe.questions import Question, catalog
-from harness.features.probe.script import Asked, Asker, Script, Unplaced
+from harness.features.probe.script import Asked, Script
 from harness.features.probe.subject import Subject
 from harness.features.types import FeatureKind, Method, Support
 from harness.guest.calls import ARGUMENTS, Answers, Called, Patch, PatchKind
@@ -146,6 +147,8 @@ def test_a_kernel_built_without_is_told_by_its_functions(functions, errno, suppo
 def test_an_errno_only_who_knows_it_returns_is_a_yes_of_the_last_call_only():
     question = Question(FeatureKind.COMMAND, "BPF_LINK_DETACH", 34, known=frozenset({"ENOENT"}))
     assert read(question, refused("ENOENT"), Kernel()).support is Support.YES
+    lacks_it = Kernel(Enumeration("enum bpf_cmd", {"BPF_PROG_LOAD": 5}))
+    assert read(question, refused("ENOENT"), lacks_it).support is Support.UNKNOWN
     before = Asked((("open /sys", Called(-1, "ENOENT")), ("BPF_LINK_DETACH", Called(-1, "EINVAL"))))
     finding = read(question, before, Kernel())
     assert finding.support is Support.UNKNOWN

@@ -181,6 +181,15 @@ def test_a_question_put_wrongly_is_unknown_and_no_no(guest, machine, monkeypatch
     assert (finding.support, finding.evidence) == (Support.UNKNOWN, "BPF_MAP_CREATE: EINVAL")
 
 
+def test_where_links_fail_programs_are_attached_to_cgroups_themselves(guest, machine, monkeypatch):
+    """As kernels before 5.7 need it: every cgroup's attach type is there all the same."""
+    question = next(q for q in catalog().questions if q.name == "BPF_CGROUP_DEVICE")
+    monkeypatch.setitem(question.step["with"], "target_fd", 60_000)
+    found = probe_attach_types(Subject(guest, machine.btf.read_bytes()))
+    device = next(feature for feature in found if feature.name == question.name).finding()
+    assert (device.support, device.evidence) == (Support.YES, "BPF_PROG_ATTACH succeeds")
+
+
 @pytest.mark.usefixtures("found")
 def test_nothing_stays_behind(guest):
     assert wait_for(lambda: next_id(guest, LINK_GET_NEXT_ID) == "ENOENT"), "a link is left"

@@ -51,7 +51,7 @@ def read(question: Question, asked: Asked, kernel: Kernel, controls: Controls | 
     last = asked.came_to_its_end()
     if failed and last and failed[1].errno in question.known:
         words = f"{failed[0]}: {failed[1].errno}, so it looked at what was handed in"
-        return Finding(Support.YES, Method.ERRNO, evidence(words))
+        return _there(question, kernel, Method.ERRNO, words)
     said = asked.unplaced or (in_words(*failed) if failed else "not asked")
     return _lacking(question, kernel, said) or _refused(question, asked, kernel, controls) or unknown(said)
 
@@ -73,9 +73,14 @@ def _made(question: Question, asked: Asked, kernel: Kernel, controls: Controls |
     if controls and not controls.are_sound():
         said = f"{words}, but with a {'flag' if question.flag else 'number'} no kernel has as well"
         return _lacking(question, kernel, said) or unknown(said)
+    return _there(question, kernel, Method.CREATED, words)
+
+
+def _there(question: Question, kernel: Kernel, method: Method, words: str) -> Finding:
+    """Yes; unknown where the kernel's own enumeration contradicts it."""
     if lacking := _lacking(question, kernel, words):
         return unknown(lacking.evidence)
-    return Finding(Support.YES, Method.CREATED, evidence(words))
+    return Finding(Support.YES, method, evidence(words))
 
 
 def _lacking(question: Question, kernel: Kernel, said: str) -> Finding | None:
@@ -112,5 +117,5 @@ def _built_without(question: Question, kernel: Kernel, title: str, called: Calle
         return None
     if called.errno not in _BUILT_WITHOUT:
         return None
-    words = f"{in_words(title, called)}; its BTF has no function {question.function}: built without"
+    words = f"{in_words(title, called)}; its BTF has no function {question.function}, which comes with it"
     return Finding(Support.NO, Method.ERRNO, evidence(words))

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.features.probe.answers import Controls, Kernel, read, unknown
+from harness.features.probe.compose import Step
 from harness.features.probe.enums import Enumeration
+from harness.features.probe.memory import Asker, Unplaced
 from harness.features.probe.questions import Question, catalog
-from harness.features.probe.script import Asked, Asker, Script, Step, Unplaced
+from harness.features.probe.script import Asked, Script
 from harness.features.probe.subject import Subject
 from harness.features.types import FeatureKind, Finding, MeasuredFeature, Method, Support, evidence
 
@@ -63,7 +65,8 @@ def probe_link_types(subject: Subject) -> list[MeasuredFeature]:
 class _Put:
     """A question in a batch: the call that decides it, or why it could not be put.
 
-    `plain`, `unknown`: its controls, where it has any.
+    `plain`, `unknown`: its controls, where it has any. `otherwise`: the call that decides it where the first
+    fails.
     """
 
     question: Question
@@ -71,6 +74,7 @@ class _Put:
     unplaced: str = ""
     plain: int | None = None
     unknown: int | None = None
+    otherwise: int | None = None
 
 
 def _probe(subject: Subject, kind: FeatureKind) -> list[MeasuredFeature]:
@@ -113,27 +117,36 @@ def undocumented(enumeration: Enumeration, questions: Iterable[Question]) -> dic
 def _put(script: Script, question: Question) -> _Put:
     """Add a question's calls to the batch."""
     try:
+        if question.flag:
+            return _put_flag(script, question)
         if question.thing:
             return _Put(question, _with_link_info(script, question, script.thing(question.thing)))
-        call = _steps(script, question, question.step, question.speaker)
-        if question.flag:
-            unknown_flag = with_flag(question.step, question.unknown)
-            return _Put(
-                question,
-                _steps(script, question, with_flag(question.step, question.flag), question.speaker),
-                plain=call,
-                unknown=_steps(script, question, unknown_flag, question.speaker),
-            )
-        nobody = (question.name, _NO_NUMBER)
-        control = _steps(script, question, question.step, nobody) if question.unseen_number else None
-        return _Put(question, _with_link_info(script, question, call), unknown=control)
+        call = _with_link_info(script, question, _steps(script, question, question.step))
+        control = otherwise = None
+        if question.unseen_number:
+            control = _steps(script, question, question.step, (question.name, _NO_NUMBER))
+        if question.otherwise:
+            otherwise = _steps(script, question, question.otherwise)
+        return _Put(question, call, unknown=control, otherwise=otherwise)
     except Unplaced as why:
         return _Put(question, unplaced=str(why))
 
 
-def _steps(script: Script, question: Question, step: Step, speaker: tuple[str, int | None]) -> int:
-    """The question's program and last step, for one speaker."""
-    asker = Asker(*speaker)
+def _put_flag(script: Script, question: Question) -> _Put:
+    """A flag's call, the same without it, and with a flag no kernel has."""
+    return _Put(
+        question,
+        _steps(script, question, with_flag(question.step, question.flag)),
+        plain=_steps(script, question, question.step),
+        unknown=_steps(script, question, with_flag(question.step, question.unknown)),
+    )
+
+
+def _steps(
+    script: Script, question: Question, step: Step, speaker: tuple[str, int | None] | None = None
+) -> int:
+    """The question's program and its last step, on behalf of its speaker or of another."""
+    asker = Asker(*(speaker or question.speaker))
     if question.program:
         asker = replace(asker, own={"program": script.add(question.program, asker)})
     return script.add(step, asker)
@@ -157,6 +170,8 @@ def _finding(script: Script, put: _Put, kernel: Kernel) -> Finding:
     if put.unplaced:
         return read(put.question, Asked(unplaced=put.unplaced), kernel)
     asked = script.asked(put.call)
+    if asked.failed() and put.otherwise is not None and script.asked(put.otherwise).failed() is None:
+        asked = script.asked(put.otherwise)
     if put.question.kind is FeatureKind.LINK_TYPE and asked.failed() is None:
         return link_finding(put.question, asked)
     controls = None

@@ -12,7 +12,7 @@ from typing import Any
 from harness.catalog.yamlfile import load
 from harness.features.documented import documented
 from harness.features.probe.attempts import DATA
-from harness.features.probe.script import Step
+from harness.features.probe.compose import Step
 from harness.features.types import FeatureKind
 
 _MAP_CREATE = "BPF_MAP_CREATE"
@@ -33,6 +33,7 @@ class Question:
     step: Step = field(default_factory=dict)
     thing: str = ""
     program: Step = field(default_factory=dict)
+    otherwise: Step = field(default_factory=dict)  # another last step, for kernels that have not the first
     speaker: tuple[str, int | None] = ("", None)
     known: frozenset[str] = frozenset()
     function: str = ""
@@ -89,6 +90,7 @@ def _question(kind: FeatureKind, name: str, entry: Mapping[str, Any], data: Mapp
         speaker = (entry["like"], number_of(FeatureKind.ATTACH_TYPE, entry["like"]))
         said = data["attach_types"][entry["like"]]
     step, program = _step(said, data)
+    otherwise = step.get("otherwise", "")
     return Question(
         kind=kind,
         name=name,
@@ -96,6 +98,7 @@ def _question(kind: FeatureKind, name: str, entry: Mapping[str, Any], data: Mapp
         step=step,
         thing=said.get("thing", ""),
         program=program,
+        otherwise=data["ways"][otherwise] if otherwise and kind is FeatureKind.ATTACH_TYPE else {},
         speaker=speaker,
         known=frozenset(entry.get("known", ())),
         function=data["functions"].get(name, ""),
