@@ -89,7 +89,8 @@ class Builder:
         """
         if program.kind is ProgramKind.OBJECT:
             info = read_object(program.path)
-            return _checked(program, variant, BuiltObject(info.path, info.sha256, "", None, info.programs))
+            ready = BuiltObject(info.path, info.sha256, "", None, info.programs)
+            return self._checked(program, variant, ready)
         if compiler is None:
             raise ValueError(f"{program.name} needs a compiler")
         try:
@@ -168,13 +169,33 @@ class Builder:
 
     def _as_claimed(self, program: Program, variant: Variant | None, built: BuiltObject) -> Result:
         """The object, unless it is not what its manifest says: then nothing a kernel answers would count."""
-        built = _checked(program, variant, built)
+        built = self._checked(program, variant, built)
         if variant is None or not variant.claims or built.compiler is None:
             return built
         words = lacking(variant.claims, built, self._root / "objects")
         if not words:
             return built
         return BuildFailure(Stage.COMPILE, words, built.source, built.compiler, no_answer=True)
+
+    def _checked(self, program: Program, variant: Variant | None, built: BuiltObject) -> BuiltObject:
+        """The subject of a manifest's variant must be clear: named and there, or the only one."""
+        if not program.has_manifest or variant is None:
+            return built
+        wanted = variant.bpf_program
+        if wanted is not None and wanted not in built.programs:
+            raise UserError(
+                f"`program: {wanted}` is not in the object of {variant.name}; "
+                f"{suggest(wanted, built.programs)}",
+                where=program.origin,
+            )
+        if wanted is None and len(built.programs) > 1:
+            raise UserError(
+                f"the object of {variant.name} has several BPF programs: {', '.join(built.programs)}",
+                where=program.origin,
+                hint="say which is the subject: `program: <name>`",
+            )
+        check_steps(program, variant, built, self._root / "objects")
+        return built
 
     def _on_host(self, host: HostPart, variant: Variant, built: BuiltObject) -> Result:
         """The object again when the code beside it compiles on this machine, else the compiler's refusal."""
@@ -229,23 +250,3 @@ def _key(text: _Text, compiler: Compiler, options: tuple[str, ...]) -> str:
     digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape"))
     digest.update(b"\0" + text.raw)
     return digest.hexdigest()
-
-
-def _checked(program: Program, variant: Variant | None, built: BuiltObject) -> BuiltObject:
-    """The subject of a manifest's variant must be clear: named and there, or the only one."""
-    if not program.has_manifest or variant is None:
-        return built
-    wanted = variant.bpf_program
-    if wanted is not None and wanted not in built.programs:
-        raise UserError(
-            f"`program: {wanted}` is not in the object of {variant.name}; {suggest(wanted, built.programs)}",
-            where=program.origin,
-        )
-    if wanted is None and len(built.programs) > 1:
-        raise UserError(
-            f"the object of {variant.name} has several BPF programs: {', '.join(built.programs)}",
-            where=program.origin,
-            hint="say which is the subject: `program: <name>`",
-        )
-    check_steps(program, variant, built)
-    return built

@@ -7,13 +7,16 @@ bpf_object__init_global_data_maps), static ones included.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from harness.build.objectcache import cache_error, write_atomic
 from harness.catalog.schemacheck import suggest
 from harness.errors import UserError
 from harness.model import BuiltObject, Origin, Program, Variant
@@ -45,11 +48,14 @@ class _Names:
     variables: tuple[str, ...]
 
 
-def check_steps(program: Program, variant: Variant, built: BuiltObject) -> None:
-    """Raise UserError at the first step that names a program, map or variable the object lacks."""
+def check_steps(program: Program, variant: Variant, built: BuiltObject, folder: Path) -> None:
+    """Raise UserError at the first step that names a program, map or variable the object lacks.
+
+    `folder` keeps what an object defines; UserError, too, when it cannot be written.
+    """
     if not variant.scenario:
         return
-    names = _names(built)
+    names = _kept_names(built, folder)
     for step in variant.scenario:
         for name, kind, known in _named(step, names):
             if name not in known:
@@ -73,6 +79,21 @@ def _named(step: Step, names: _Names) -> Iterator[tuple[str, str, Iterable[str]]
         yield step.args[0], "map", names.maps
         if len(step.args) > 2:
             yield step.args[2], "BPF program", names.programs
+
+
+def _kept_names(built: BuiltObject, folder: Path) -> _Names:
+    """The names as kept beside the objects (reading a symbol table takes 5 ms), else read and kept."""
+    kept = folder / f"{built.sha256}.names"
+    try:
+        maps, variables = json.loads(kept.read_bytes())
+        return _Names(built.programs, tuple(map(str, maps)), tuple(map(str, variables)))
+    except (OSError, ValueError, TypeError):
+        names = _names(built)
+    try:
+        write_atomic(kept, json.dumps([names.maps, names.variables]).encode())
+    except OSError as error:
+        raise cache_error(error, folder) from error
+    return names
 
 
 def _names(built: BuiltObject) -> _Names:

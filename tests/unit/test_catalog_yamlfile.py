@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from ruamel.yaml import __with_libyaml__ as libyaml
 
-from harness.catalog.yamlfile import MAX_BYTES, Document, load, load_schema
+from harness.catalog.yamlfile import MAX_BYTES, Document, _Builder, load, load_schema
 from harness.errors import UserError
+from harness.paths import project_root
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -145,3 +147,34 @@ def test_whatever_the_bytes_the_answer_is_data_or_a_user_error(tmp_path: Path, r
     except UserError as error:
         problem = error
     assert problem is None or problem.where is not None
+
+
+PIECES = ["a", "5.10", "yes", "~", "'x y'", '"\\n"', ": ", "- ", "\n", "\n  ", "|\n  ", ">-\n ", "# c\n"]
+PIECES += ["{", "}", "[", "]", ", ", "&a ", "*a", "!t ", "title: x\n", "axes: {a: [1, b]}\n", "size: 0x10\n"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_both_parsers_read_the_same(tmp_path: Path, text: str) -> None:
+    read_by = {}
+    for pure in (True, False):
+        try:
+            document = _Builder(tmp_path / "m.yaml", pure=pure).build(text)
+        except UserError:
+            continue
+        read_by[pure] = (document.data, document.texts)
+    assert len(read_by) < 2 or read_by[True] == read_by[False]
+
+
+def test_the_catalogue_is_the_same_by_both_parsers() -> None:
+    assert libyaml, "ruamel.yaml.clib is missing: pip install ruamel.yaml.clib"
+    manifests = sorted((project_root() / "programs").rglob("*.yaml"))
+    assert manifests
+    for path in manifests:
+        text = path.read_text(encoding="utf-8")
+        ours, theirs = (_Builder(path, pure=pure).build(text) for pure in (False, True))
+        assert (ours.data, ours.texts, set(ours.lines)) == (theirs.data, theirs.texts, set(theirs.lines))
+
+
+def test_a_tab_is_refused_whichever_parser_there_is(tmp_path: Path) -> None:
+    assert "indent with spaces" in refusal(tmp_path, "title: x\naxes:\n\ta: [1]\n")
