@@ -60,6 +60,7 @@ class Language:
 
     enums: tuple[EnumGroup, ...]
     entries: Mapping[str, EntryQuestion]
+    enumerators: Mapping[str, str]
     config: Mapping[str, Symbol]
     files: Mapping[str, FileQuestion]
     kfuncs: Mapping[str, tuple[str, ...]]
@@ -88,6 +89,7 @@ def language() -> Language:
             for row in data["enums"]
         ),
         entries={name: _question(row) for name, row in data["entries"].items()},
+        enumerators=data["enumerators"],
         config={name: Symbol(**row) for name, row in data["config"].items()},
         files={name: FileQuestion(**row) for name, row in data["files"].items()},
         kfuncs={name: tuple(row) for name, row in data["kfuncs"].items()},

@@ -86,14 +86,18 @@ def judged(deed: Deed, called: Sequence[Called]) -> Finding:
         return _succeeded(deed, answer, called)
     errors = [called[at] for at in deed.controls if called[at].errno]
     line = re.search(f"{deed.words}.*", answer.log, re.MULTILINE) if deed.words else None
-    words = f"{deed.what}: {line[0] if line else unread(answer)}"
+    words = f"{deed.what}: {line[0] if line else _said(answer)}"
     if answer.errno in deed.yes:
         return Finding(Support.YES, Method.ERRNO, evidence(words))
     if errors:
-        return _unknown(f"{words}; before it: {unread(errors[0])}")
+        return _unknown(f"{words}; before it: {_said(errors[0])}")
     if answer.errno not in deed.no or (deed.words and line is None):
         return _unknown(words)
     return Finding(Support.NO, Method.VERIFIER if line else Method.ERRNO, evidence(words))
+
+
+def _said(answer: Called) -> str:
+    return unread(answer) if answer.log else str(answer.errno)
 
 
 def _succeeded(deed: Deed, answer: Called, called: Sequence[Called]) -> Finding:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.features.probe.asked import language
 from harness.features.probe.deeds import deed_findings
+from harness.features.probe.entries import Entries
 from harness.features.probe.helpers import helper_numbers
 from harness.features.probe.instructions import PSEUDO_KFUNC_CALL, call_and_exit
 from harness.features.probe.programs import program_findings
@@ -18,13 +19,13 @@ from harness.features.types import FeatureKind, Finding, Method, Support, eviden
 _CALLERS = ("sched_cls", "tracing", "kprobe", "xdp", "syscall", "struct_ops")
 
 
-def called_findings(subject: Subject) -> dict[str, Finding]:
+def called_findings(subject: Subject, has: Entries | None) -> dict[str, Finding]:
     """What programs and other calls say of features."""
     return {
         **_kfunc_findings(subject),
         **_helper_findings(subject),
         **program_findings(subject),
-        **deed_findings(subject),
+        **deed_findings(subject, has),
     }
 
 

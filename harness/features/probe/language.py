@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from harness.features.documented import documented
 from harness.features.probe.asked import language
 from harness.features.probe.called import called_findings
+from harness.features.probe.entries import Entries
 from harness.features.probe.kernelconfig import KernelConfig, kernel_config
 from harness.features.probe.named import named_findings
 from harness.features.probe.settings import config_finding, file_findings
@@ -23,9 +24,10 @@ _ARCHITECTURE = "x86_64"  # of the guests
 def probe_language(subject: Subject) -> list[MeasuredFeature]:
     """What the kernel answers about every documented feature of kind LANGUAGE."""
     config = kernel_config(subject)
+    has = Entries(subject.types) if subject.types else None
     ways = [
-        called_findings(subject),
-        named_findings(subject, config),
+        called_findings(subject, has),
+        named_findings(subject, has, config),
         _configured(config),
         file_findings(subject, language().files),
         _not_asked(),

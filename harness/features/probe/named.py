@@ -14,13 +14,12 @@ from harness.features.types import FeatureKind, Finding, Method, Support, eviden
 _NO_BTF = Finding(Support.UNKNOWN, Method.NONE, "the kernel has no BTF")
 
 
-def named_findings(subject: Subject, config: KernelConfig | None) -> dict[str, Finding]:
+def named_findings(subject: Subject, has: Entries | None, config: KernelConfig | None) -> dict[str, Finding]:
     """What the BTF says of every feature of the sections enums, entries and suffixes."""
     asked = language()
     constants = {name: group for group in asked.enums for name in group.names}
-    if subject.types is None:
+    if has is None:
         return dict.fromkeys([*constants, *asked.entries, *asked.suffixes], _NO_BTF)
-    has = Entries(subject.types)
     found = {name: constant(has, name, group) for name, group in constants.items()}
     found |= {name: entry(has, question, config) for name, question in asked.entries.items()}
     functions = _kfuncs(subject)
