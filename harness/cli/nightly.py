@@ -77,6 +77,12 @@ def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int 
     help="Ask the kernels' sources for newer point releases first.",
 )
 @click.option(
+    "--features/--no-features",
+    default=True,
+    show_default=True,
+    help="Ask every kernel for its features, too; a contradiction with the documents is worse. Not with -k.",
+)
+@click.option(
     "--baseline",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
@@ -125,6 +131,7 @@ def nightly(
         jobs=how["jobs"] or auto_jobs(_guest_mib(material)),
         thresholds=Thresholds(*how["insns"]),
         refresh=how["refresh"],
+        features=how["features"] and not keyword,
         command=shlex.join(click.get_current_context().meta.get(COMMAND, ("bpfmatrix", "nightly"))),
     )
     with RunProgress() as progress:

@@ -49,6 +49,7 @@ class Wishes:
     jobs: int = 1
     thresholds: Thresholds = field(default_factory=Thresholds)
     refresh: bool = True
+    features: bool = False  # ask every kernel for its features, too
     command: str = ""  # as typed
 
 

@@ -113,7 +113,8 @@ def _apart(both: Sequence[Both]) -> str:
     """What only one of the two answers."""
     lines = [
         "## What only one of them answers\n",
-        f"*All* and *all but* above are about the types bpftool asks about: not {', '.join(sorted(_SILENT))}.\n",
+        "*All* and *all but* above are about the types bpftool asks about, which are not "
+        f"{', '.join(sorted(_SILENT))}.\n",
     ]
     for each in both:
         alone, missing = only_one(each.answers, each.measured.features())
