@@ -25,7 +25,9 @@ from harness.features.probe.named import constant, entry
 from harness.features.probe.netdeeds import attach_to_network
 from harness.features.probe.progdeeds import load_programs, run_programs
 from harness.features.probe.programs import Program, judged_program, programs
+from harness.features.probe.runs import returned, runs
 from harness.features.probe.settings import config_finding, settings, symbols
+from harness.features.probe.stock import Stock
 from harness.features.types import FeatureKind, Finding, Method, Support
 from harness.guest.calls import Called, PatchKind, calls_fields
 
@@ -63,7 +65,7 @@ def covered() -> set[str]:
     for section in (asked.entries, asked.config, asked.files, asked.kfuncs, asked.helpers):
         names |= set(section)
     names |= {*asked.suffixes, *asked.architectures, *asked.nobody}
-    return names | set(programs()) | set(script().deeds) | TRACED
+    return names | set(runs()) | set(programs()) | set(script().deeds) | TRACED
 
 
 def test_every_documented_feature_is_asked_or_said_not_to_be() -> None:
@@ -89,6 +91,27 @@ def test_a_program_and_its_control_assemble(name: str) -> None:
         assert assemble(text, {**kfuncs, "variable": 1}).code
     for pattern in (program.yes, program.no, program.log):
         re.compile(pattern)
+
+
+@pytest.mark.parametrize("name", sorted(runs()))
+def test_a_program_that_is_run_assembles(name: str) -> None:
+    run = runs()[name]
+    done = assemble(run.program)
+    assert set(run.functions) <= set(done.labels)
+    assert set(done.maps.values()) <= set(Stock(0).maps)
+
+
+@pytest.mark.parametrize(
+    ("value", "support"), [(1, Support.YES), (2, Support.NO), (3, Support.UNKNOWN), (0, Support.UNKNOWN)]
+)
+def test_what_a_run_returned(value: int, support: Support) -> None:
+    ran = Called(0, out=bytes(4) + value.to_bytes(4, "little") + bytes(8))
+    assert returned((Called(3), ran)).support is support
+
+
+def test_a_run_that_was_not_is_unknown() -> None:
+    for called in ((Called(-1, "EINVAL"), Called(-1, "EBADF")), (Called(3),), ()):
+        assert returned(called).support is Support.UNKNOWN
 
 
 def test_a_batch_refers_only_to_calls_before() -> None:

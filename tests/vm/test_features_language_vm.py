@@ -79,6 +79,8 @@ def test_every_documented_record_has_an_answer(old, new):
         ("map_batch_percpu_array", Support.NO, Support.YES),
         ("BPF_SOCK_OPS_TSTAMP_ACK_CB", Support.NO, Support.YES),
         ("BPF_MTU_CHK_SEGS", Support.NO, Support.YES),
+        ("BPF_F_TUNINFO_FLAGS", Support.NO, Support.YES),
+        ("BPF_F_CURRENT_NETNS", Support.YES, Support.YES),
         ("module_btf_sysfs", Support.NO, Support.YES),
         ("xdp_generic", Support.YES, Support.YES),
         ("bpfilter", Support.NO, Support.NO),
@@ -102,6 +104,11 @@ def test_the_evidence_is_the_kernels_own(old, new):
         Method.BTF,
         "the enum of BPF_SOCK_OPS_VOID lacks BPF_SOCK_OPS_TSTAMP_ACK_CB",
     )
+    assert evidence(old, "BPF_F_TUNINFO_FLAGS")[0] is Method.CALLED
+    assert evidence(old, "arena") == (
+        Method.ERRNO,
+        "BPF_MAP_CREATE: EINVAL; its BTF has no BPF_MAP_TYPE_ARENA",
+    )
     assert "CAP_SYS_BOOT" in evidence(new, "kfunc_flag_KF_DESTRUCTIVE")[1]
     assert evidence(new, "tcx")[0] is Method.CREATED
 
@@ -115,8 +122,6 @@ def test_what_does_not_decide_is_unknown(old, new):
         # A driver that is built, of a device the guest has not got.
         driver = answers[FeatureKind.LANGUAGE, "xdp_driver_ixgbe"]
         assert (driver.support, "CONFIG_IXGBE=m" in driver.evidence) == (Support.UNKNOWN, True)
-    # Its enum is missing as a whole, and nothing tells whether it would be there.
-    assert old[FeatureKind.LANGUAGE, "BPF_F_TUNINFO_FLAGS"].support is Support.UNKNOWN
 
 
 def test_words_nobody_knows_are_unknown(kernel, monkeypatch):

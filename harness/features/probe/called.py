@@ -11,6 +11,7 @@ from harness.features.probe.entries import Entries
 from harness.features.probe.helpers import helper_numbers
 from harness.features.probe.instructions import PSEUDO_KFUNC_CALL, call_and_exit
 from harness.features.probe.programs import program_findings
+from harness.features.probe.runs import run_findings
 from harness.features.probe.subject import Subject
 from harness.features.probe.words import read
 from harness.features.types import FeatureKind, Finding, Method, Support, evidence
@@ -26,6 +27,7 @@ def called_findings(subject: Subject, has: Entries | None) -> dict[str, Finding]
         **_helper_findings(subject),
         **program_findings(subject),
         **deed_findings(subject, has),
+        **run_findings(subject),
     }
 
 

@@ -33,6 +33,7 @@ class Stock:
         self._map("programs", Map(PROG_ARRAY, 4, 4, 1))
         self._map("data", Map(ARRAY, 4, _DATA_BYTES, 1))
         self._map("locked", self._locked())
+        self._map("timed", self._timed())
         plain, tagged = _functions(tagged=False), _functions(tagged=True)
         self._plain = Functions(self._add(btf_call(plain[0].blob())), plain[1])
         # Kernels before 5.16 refuse a BTF with tags, so these functions have one of their own.
@@ -61,9 +62,18 @@ class Stock:
         value = blob.structure("locked", 8, [("lock", lock, 0), ("value", number, 4)])
         return Map(HASH, 4, 8, 1, btf=self._add(btf_call(blob.blob())), key_type=number, value_type=value)
 
+    def _timed(self) -> Map:
+        """An array of one `struct { struct bpf_timer timer; }`."""
+        blob = Blob()
+        number = blob.integer("int", 4, signed=True)
+        word = blob.integer("unsigned long long", 8)
+        timer = blob.structure("bpf_timer", 16, [("first", word, 0), ("second", word, 8)])
+        value = blob.structure("timed", 16, [("timer", timer, 0)])
+        return Map(ARRAY, 4, 16, 1, btf=self._add(btf_call(blob.blob())), key_type=number, value_type=value)
+
 
 def _functions(*, tagged: bool) -> tuple[Blob, dict[str, int]]:
-    """Functions called `probe` and `twice` of the kinds that programs.yaml names."""
+    """Functions called `probe`, `twice` and `fires` of the kinds that programs.yaml names."""
     blob = Blob()
     number = blob.integer("int", 4, signed=True)
     context = blob.pointer(blob.structure("__sk_buff", 0))
@@ -74,6 +84,9 @@ def _functions(*, tagged: bool) -> tuple[Blob, dict[str, int]]:
         found["global_nonnull"] = blob.function("twice", pointer)
         blob.tag(kinds.DECL_TAG, "arg:nonnull", found["global_nonnull"], 0)
         return blob, found
+    nothing = blob.pointer(0)
+    three = blob.prototype(number, [("map", nothing), ("key", nothing), ("value", nothing)])
+    found["callback"] = blob.function("fires", three, STATIC)
     found["inner_context"] = blob.function("twice", takes_context, STATIC)
     found["global_number"] = blob.function("twice", blob.prototype(number, [("number", number)]))
     found["global_pointer"] = blob.function("twice", pointer)
