@@ -17,7 +17,7 @@ matrix:  ## boot the default kernels, load every program in each, write reports/
 	@$(PYTHON) scripts/setup.py run
 	@$(TOX) matrix
 
-features:  ## which kernel has which feature: reports/features.md and .html
+features:  ## ask the default kernels what they have, where something has changed: reports/features.md and .html
 	@$(PYTHON) scripts/setup.py run
 	@$(TOX) features
 

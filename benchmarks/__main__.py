@@ -14,9 +14,11 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from benchmarks.asking import asking_text
 from benchmarks.byhand import VngUser, floor_seconds
 from benchmarks.catalogue import Catalogue, measure_catalogue
 from benchmarks.ours import Ours, measure
+from benchmarks.probing import probing_text
 from benchmarks.select import chosen_cases, default_specs
 from benchmarks.thousand import CASES
 from harness.catalog.kernels import KernelSpec
@@ -64,7 +66,18 @@ def main(names: tuple[str, ...], write: Path | None, *, catalogue: bool) -> None
     rows = [measure_kernel(spec) for spec in specs]
     memory = thousand_mib(specs[-1].name)
     say(f"{specs[-1].name}: the whole catalogue")
-    text = document(rows, memory, measure_catalogue(specs[-1]))
+    catalogue_figures = measure_catalogue(specs[-1])
+    say("asking for features")
+    parts = [
+        document(rows, memory, catalogue_figures),
+        "\n## Asking for features\n",
+        "Printed by `python -m benchmarks.probing`: a full probe of a kernel.\n",
+        probing_text([spec.name for spec in specs]),
+        "\nPrinted by `python -m benchmarks.asking`: how long `harness.features.supports` takes.\n",
+        asking_text(),
+        "",
+    ]
+    text = "\n".join(parts)
     click.echo(text)
     if write:
         write.write_text(text)

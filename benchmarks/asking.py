@@ -42,6 +42,11 @@ def measure(name: str, kernel: str, program_type: str | None) -> tuple[float, ..
 
 def main() -> None:
     """Print the table."""
+    print(asking_text())
+
+
+def asking_text() -> str:
+    """The table."""
     rows = [
         [
             f"{name} on {kernel}" + (f" in {program_type}" if program_type else ""),
@@ -51,7 +56,7 @@ def main() -> None:
         for found in [measure(name, kernel, program_type)]
     ]
     headers = ["question", "import, ms", "first question, ms", "each after it, ms"]
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
 if __name__ == "__main__":

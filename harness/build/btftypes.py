@@ -216,6 +216,8 @@ def essential_name(name: str) -> str:
 
     As libbpf's bpf_core_essential_name_len: the last `___` between two characters other than `_` ends it.
     """
+    if "___" not in name:  # nearly all of a kernel's
+        return name
     for at in range(len(name) - 5, -1, -1):
         if name[at] != "_" and name[at + 1 : at + 4] == "___" and name[at + 4] != "_":
             return name[: at + 1]

@@ -23,6 +23,7 @@ from harness.cli.compare import compare
 from harness.cli.disagreements import disagreements_command
 from harness.cli.doctor import doctor
 from harness.cli.explain import explain
+from harness.cli.features import features
 from harness.cli.history import history
 from harness.cli.kernels import kernels
 from harness.cli.nightly import nightly
@@ -72,6 +73,7 @@ for _command in (
     run,
     nightly,
     check,
+    features,
     disagreements_command,
     explain,
     kernels,

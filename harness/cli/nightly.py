@@ -76,6 +76,12 @@ def _jobs(_context: click.Context, _option: click.Parameter, value: str) -> int 
     help="Ask the kernels' sources for newer point releases first.",
 )
 @click.option(
+    "--features/--no-features",
+    default=True,
+    show_default=True,
+    help="Ask every kernel for its features, too; a contradiction with the documents is worse. Not with -k.",
+)
+@click.option(
     "--baseline",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
@@ -126,6 +132,7 @@ def nightly(
         thresholds=thresholds,
         refresh=how["refresh"],
         keep=how["keep"],
+        features=how["features"] and not keyword,
         command=shlex.join(click.get_current_context().meta.get(COMMAND, ("bpfmatrix", "nightly"))),
     )
     with RunProgress() as progress:

@@ -16,6 +16,7 @@ from harness.features.measured import MeasuredKernel
 from harness.features.names import Feature
 from harness.features.types import FeatureKind, Finding, MeasuredFeature, Support
 
+_REPLACES = "ext"
 _BY_TYPE = (FeatureKind.HELPER, FeatureKind.KFUNC)  # kinds whose answer depends on the program type
 
 
@@ -114,6 +115,8 @@ def predict(
 
 
 def _by_type(record: Documented, series: Series, records: Records, program_type: str) -> Prediction:
+    if program_type in record.program_types_measured:
+        return _unlisted(record, series, program_type)
     if program_type in record.program_types_disputed:
         text = f"only bcc's list says that {program_type} programs may call it"
         return Prediction(Support.UNKNOWN, text)
@@ -124,12 +127,21 @@ def _by_type(record: Documented, series: Series, records: Records, program_type:
         return Prediction(Support.NO if gone else Support.YES, text)
     if program_type not in record.program_types:
         # The lists of kfuncs are from one source, so a type that is not in them tells nothing.
-        sure = record.kind is FeatureKind.HELPER and bool(record.program_types)
+        # No source lists any of programs that replace another, which may call what that one may.
+        sure = record.kind is FeatureKind.HELPER and bool(record.program_types) and program_type != _REPLACES
         text = f"documented since {record.since}, not documented for {program_type} programs"
         return Prediction(Support.NO if sure else Support.UNKNOWN, text)
     since = max(_type_since(record, records, program_type), key=number)
     text = f"documented for {program_type} programs since {since}"
     return Prediction(Support.NO if series < number(since) else Support.YES, text)
+
+
+def _unlisted(record: Documented, series: Series, program_type: str) -> Prediction:
+    """A program type that no source lists and a measured kernel has; older kernels may have it as well."""
+    first = record.program_types_measured[program_type]
+    there = series >= number(first)
+    text = f"no source names {program_type} programs, measured from {first} on"
+    return Prediction(Support.YES if there else Support.UNKNOWN, text)
 
 
 def _type_since(record: Documented, records: Records, program_type: str) -> tuple[str, str]:

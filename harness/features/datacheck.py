@@ -77,12 +77,22 @@ def _unknown_names(folder: Path) -> Iterator[str]:
     """Program and map types a record names that no record documents."""
     records = documented.documented(folder)
     for (kind, name), record in records.items():
-        for short in (*record.program_types, *record.program_types_since, *record.program_types_until):
+        for short in _named_types(record):
             if (FeatureKind.PROGRAM_TYPE, f"BPF_PROG_TYPE_{short.upper()}") not in records:
                 yield f"{folder / kind}.jsonl: {name}: {short!r} is no documented program type"
         for map_type in record.map_types:
             if (FeatureKind.MAP_TYPE, map_type) not in records:
                 yield f"{folder / kind}.jsonl: {name}: {map_type!r} is no documented map type"
+
+
+def _named_types(record: documented.Documented) -> Iterator[str]:
+    yield from record.program_types
+    for versions in (
+        record.program_types_since,
+        record.program_types_until,
+        record.program_types_measured,
+    ):
+        yield from versions
 
 
 def _raise(found: list[str]) -> None:

@@ -49,6 +49,7 @@ class Explanation:
     source: str
     kernels: tuple[str, ...] = ()
     program_types: tuple[str, ...] = ()
+    evidence: str = ""  # words the kernel's evidence begins with
 
     def covers(self, found: Disagreement) -> bool:
         """Whether this explains the contradiction, all its program types included."""
@@ -57,6 +58,7 @@ class Explanation:
             and found.finding.support is self.measured
             and (not self.kernels or found.kernel.kernel in self.kernels)
             and (not self.program_types or set(found.program_types) <= set(self.program_types))
+            and found.finding.evidence.startswith(self.evidence)
             and any(fnmatchcase(found.feature.name, name) for name in self.names)
         )
 
@@ -140,6 +142,7 @@ def _explanation(data: dict[str, Any]) -> Explanation:
         source=data["source"],
         kernels=tuple(data.get("kernels", ())),
         program_types=tuple(data.get("program_types", ())),
+        evidence=data.get("evidence", ""),
     )
 
 

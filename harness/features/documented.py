@@ -46,6 +46,8 @@ class Documented:
     program_types: tuple[str, ...] = ()
     program_types_since: Mapping[str, str] = field(default_factory=lambda: _NO_VERSIONS)
     program_types_until: Mapping[str, str] = field(default_factory=lambda: _NO_VERSIONS)  # not in this one
+    # No source lists these; the oldest measured series whose programs of the type may call it.
+    program_types_measured: Mapping[str, str] = field(default_factory=lambda: _NO_VERSIONS)
     program_types_disputed: tuple[str, ...] = ()  # one source lists them, the others do not
     map_types: tuple[str, ...] = ()
     absent_in: tuple[str, ...] = ()  # series between that lack it
@@ -110,6 +112,7 @@ def _record(kind: FeatureKind, data: dict[str, Any]) -> Documented:
         program_types=tuple(data.get("program_types", ())),
         program_types_since=MappingProxyType(data.get("program_types_since", {})),
         program_types_until=MappingProxyType(data.get("program_types_until", {})),
+        program_types_measured=MappingProxyType(data.get("program_types_measured", {})),
         program_types_disputed=tuple(data.get("program_types_only_in_bcc", ())),
         map_types=tuple(data.get("map_types", ())),
         absent_in=tuple(data.get("absent_in", ())),

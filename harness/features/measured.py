@@ -47,6 +47,7 @@ class MeasuredKernel:
     agent: str
     seconds: float
     environment: Mapping[str, str]
+    probe: str = ""  # a hash of what was asked and how it was read; "" in files from before it was recorded
     raw: RawFeatures = field(repr=False, default_factory=lambda: MappingProxyType({}))
 
     def __hash__(self) -> int:
@@ -95,6 +96,7 @@ def to_text(measured: MeasuredKernel) -> str:
         "config_sha256": measured.config_sha256,
         "date": measured.date,
         "agent": measured.agent,
+        "probe": measured.probe,
         "seconds": measured.seconds,
         "environment": dict(sorted(measured.environment.items())),
     }
@@ -266,6 +268,7 @@ def _parsed(data: dict[str, Any]) -> MeasuredKernel:
         config_sha256=data.get("config_sha256"),
         date=data["date"],
         agent=data["agent"],
+        probe=data.get("probe", ""),
         seconds=data["seconds"],
         environment=MappingProxyType(data["environment"]),
         raw=MappingProxyType({kind: dict(named) for kind, named in data["features"].items()}),

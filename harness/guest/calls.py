@@ -33,13 +33,17 @@ class Sys(IntEnum):
     LSEEK = 8
     IOCTL = 16
     DUP2 = 33
+    GETPID = 39
     SOCKET = 41
+    SENDTO = 44
     BIND = 49
     SOCKETPAIR = 53
     SETSOCKOPT = 54
     EXECVE = 59
     CHDIR = 80
     MKDIR = 83
+    RMDIR = 84
+    UNLINK = 87
     MOUNT = 165
     PERF_EVENT_OPEN = 298
     BPF = 321

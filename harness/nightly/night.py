@@ -15,6 +15,7 @@ from harness.nightly.against import narrowed, retried
 from harness.nightly.baselines import BaselineRead, read_for
 from harness.nightly.before import moved, night_before
 from harness.nightly.chronicle import catch_up
+from harness.nightly.contradictions import compare_with_documents
 from harness.nightly.measure import Measured, measure
 from harness.nightly.publish import write_files, write_index
 from harness.nightly.refresh import Report, refresh_all
@@ -127,6 +128,9 @@ def _judged(
     said = ask_releases_before(
         measured, list(zip(olds, comparisons, strict=True)), material.specs, wishes.thresholds, progress
     )
+    if wishes.features:
+        told = compare_with_documents(measured.options)
+        comparisons += (told,) if told else ()
     run = described(measured.run, material.programs, (wishes.command,))
     run = replace(run, command=wishes.command)
     notes = (*_notes(baseline, records, measured), *notes)

@@ -50,6 +50,7 @@ class Wishes:
     thresholds: Thresholds = field(default_factory=Thresholds)
     refresh: bool = True
     keep: int | None = None  # nights whose folders stay; None = all
+    features: bool = False  # ask every kernel for its features, too
     command: str = ""  # as typed
 
 

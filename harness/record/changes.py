@@ -19,6 +19,7 @@ class ChangeKind(StrEnum):
     SPLAT = "kernel warning"
     NEW_REJECTION = "new rejection"
     BEHAVIOUR = "behaviour changed"
+    CONTRADICTION = "contradicts the documents"
     NOT_RUN = "not run"
     CASE_MISSING = "case missing"
     KERNEL_MISSING = "kernel missing"

@@ -101,7 +101,7 @@ class Prelude:
 
 def place(attempt: Attempt, types: KernelTypes | None, prelude: Prelude) -> Placed | None:
     """The attempt with this kernel's numbers; None where its BTF lacks what it is attached to."""
-    number = _attach_number(attempt)
+    number = attach_number(attempt.attach)
     flags = SLEEPABLE if attempt.sleepable else 0
     plain = Load(attempt.number, b"", attach_type=number, flags=flags)
     if attempt.target:
@@ -118,10 +118,11 @@ def place(attempt: Attempt, types: KernelTypes | None, prelude: Prelude) -> Plac
     return Placed(attempt, replace(plain, attach_type=attach, attach_btf_id=btf_id))
 
 
-def _attach_number(attempt: Attempt) -> int:
-    if not attempt.attach:
+def attach_number(name: str) -> int:
+    """The number of an attach type by its documented name; 0 for none."""
+    if not name:
         return 0
-    record = documented()[FeatureKind.ATTACH_TYPE, attempt.attach]
+    record = documented()[FeatureKind.ATTACH_TYPE, name]
     assert record.id is not None  # noqa: S101 - the data's own check
     return record.id
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from harness.guest.calls import Call, Patch, PatchKind, Sys, argument
 
-MAP_CREATE, PROG_LOAD, BTF_LOAD = 0, 5, 18
+MAP_CREATE, PROG_LOAD, OBJ_GET_INFO_BY_FD, BTF_LOAD = 0, 5, 15, 18
 SLEEPABLE = 1 << 4  # BPF_F_SLEEPABLE of prog_flags
 # The log of a program of a few instructions is some hundred bytes, and up to two thousand with the
 # explanations of 7.3. Kernels before 6.4 answer ENOSPC for one that does not fit.
 LOG_BYTES = 32 << 10
 LOG_TAIL = 2500
 _ATTR = 144
+_INFO_BYTES = 128  # of struct bpf_prog_info, as much as the questions are about
 _HEAD = struct.Struct("<IIQQIIQII16sIII")
 _INFO_AT, _ATTACH_AT = 76, 108
 _BTF_FD_AT, _TARGET_FD_AT = 72, 112
@@ -125,3 +126,14 @@ def btf_call(blob: bytes) -> Call:
     return Call(
         Sys.BPF, (BTF_LOAD, 0, len(attr)), (attr, blob), patches, log_bytes=LOG_BYTES, log_tail=LOG_TAIL
     )
+
+
+def info_call(of: int) -> Call:
+    """The call that asks for what a kernel says of the program (map, BTF) that call `of` returned."""
+    attr = struct.pack("<IIQ", 0, _INFO_BYTES, 0)
+    patches = (
+        Patch(0, 0, PatchKind.RESULT, of),
+        Patch(0, 8, PatchKind.ADDRESS, 1),
+        argument(1),
+    )
+    return Call(Sys.BPF, (OBJ_GET_INFO_BY_FD, 0, len(attr)), (attr, bytes(_INFO_BYTES)), patches, out=1)

@@ -93,8 +93,8 @@ class Rounds:
             # An answer that asked to be put again counts only where it was the last.
             said = [one for one in said if not (one[1].rule and one[1].rule.again) or one is readings[-1]]
             if said:
-                return _in_words(*said[0])
-        return _in_words(*readings[-1])
+                return self._in_words(*said[0])
+        return self._in_words(*readings[-1])
 
     def feature(self, name: str, gone: Mapping[str, Finding]) -> MeasuredFeature:
         """The measured feature, program types with the same answer together."""
@@ -108,11 +108,10 @@ class Rounds:
             self.kind, name, tuple((finding, tuple(sorted(found))) for finding, found in grouped.items())
         )
 
-
-def _in_words(placed: Placed, reading: Reading) -> Finding:
-    """The finding, with how the program was loaded where that is not the type's plain way."""
-    how = placed.attempt.words()
-    finding = reading.finding
-    if not how or finding.support is Support.NO:
-        return finding
-    return Finding(finding.support, finding.method, evidence(f"{finding.evidence} ({how})"))
+    def _in_words(self, placed: Placed, reading: Reading) -> Finding:
+        """The finding, with how the program was loaded where that is not the first way to try its type."""
+        finding, attempt = reading.finding, placed.attempt
+        first = placed is self.subject.usable[attempt.program_type][0] and not attempt.target
+        if first or finding.support is Support.NO or not attempt.words():
+            return finding
+        return Finding(finding.support, finding.method, evidence(f"{finding.evidence} ({attempt.words()})"))

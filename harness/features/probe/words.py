@@ -16,7 +16,7 @@ from harness.features.probe.attempts import DATA
 from harness.features.types import FeatureKind, Finding, Method, Support, evidence
 from harness.guest.calls import Called
 
-_LOOKED_AT = 16 << 10  # characters of a log
+LOOKED_AT = 16 << 10  # characters of a log
 _STATISTICS = re.compile(r"^(processed \d+ insns|verification time|stack depth|subprog \d|\d+: |func#)")
 _SAYS = {"yes": Support.YES, "no": Support.NO, "undecided": Support.UNKNOWN}
 
@@ -64,7 +64,7 @@ def read(kind: FeatureKind, called: Called) -> Reading:
     """What the load of a program that makes one call says of that call. `kind`: HELPER or KFUNC."""
     if called.errno is None:
         return Reading(Finding(Support.YES, Method.VERIFIER, "a program that calls it is accepted"))
-    log = called.log[:_LOOKED_AT]
+    log = called.log[:LOOKED_AT]
     for rule in rules():
         if rule.about not in (None, kind):
             continue
@@ -73,11 +73,11 @@ def read(kind: FeatureKind, called: Called) -> Reading:
             line = evidence(log[match.start() :].partition("\n")[0])
             method = Method.NONE if rule.says is Support.UNKNOWN else Method.VERIFIER
             return Reading(Finding(rule.says, method, line), rule)
-    return Reading(Finding(Support.UNKNOWN, Method.NONE, evidence(_unread(called))))
+    return Reading(Finding(Support.UNKNOWN, Method.NONE, evidence(unread(called))))
 
 
-def _unread(called: Called) -> str:
+def unread(called: Called) -> str:
     """The errno and the first line that is no statistics."""
-    lines = (line.strip() for line in called.log[:_LOOKED_AT].splitlines())
+    lines = (line.strip() for line in called.log[:LOOKED_AT].splitlines())
     words = next((line for line in lines if line and not _STATISTICS.match(line)), "no words")
     return f"{called.errno}: {words}"

@@ -250,8 +250,15 @@ def _documented_facts(record: Documented) -> Iterable[tuple[str, str]]:
             "documented for",
             ", ".join(f"{name} ({later[name]})" if name in later else name for name in record.program_types),
         )
+    yield from _unlisted(record)
     if record.map_types:
         yield "takes maps", ", ".join(name.removeprefix("BPF_MAP_TYPE_").lower() for name in record.map_types)
+
+
+def _unlisted(record: Documented) -> Iterable[tuple[str, str]]:
+    measured = record.program_types_measured
+    if measured:
+        yield "measured, in no source", ", ".join(f"{name} ({first})" for name, first in measured.items())
 
 
 def _found_by(row: Row) -> str:

@@ -1,0 +1,1 @@
+"""`bpftool feature probe` in the same guest: what people would ask with otherwise, and where it differs."""
