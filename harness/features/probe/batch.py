@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from harness.features.probe.subject import Subject
 from harness.features.probe.words import unread
 from harness.features.types import Finding, Method, Support, evidence
 from harness.guest.calls import Call, Called
@@ -75,6 +76,13 @@ class Script:
         """What the answers say of each feature."""
         found = {name: judged(deed, called) for name, deed in self.deeds.items()}
         return found | {name: _unknown(why) for name, why in self.impossible.items()}
+
+
+def answers(subject: Subject, calls: Sequence[Call], limit_s: float) -> tuple[Called, ...]:
+    """Make a batch of calls; what the kernel says meanwhile is kept with what it said of others."""
+    done = subject.guest.calls(calls, limit_s)
+    subject.kernel_messages += done.kernel_messages
+    return done.called
 
 
 def judged(deed: Deed, called: Sequence[Called]) -> Finding:

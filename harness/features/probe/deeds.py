@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.features.probe.asked import language
-from harness.features.probe.batch import Script
+from harness.features.probe.batch import Script, answers
 from harness.features.probe.btfdeeds import load_blobs
 from harness.features.probe.entries import Entries
 from harness.features.probe.mapdeeds import make_maps, use_elements
@@ -25,7 +25,7 @@ def deed_findings(subject: Subject, has: Entries | None) -> dict[str, Finding]:
     attach_to_kernel(attached, subject)
     found: dict[str, Finding] = {}
     for script in (made, attached):
-        found |= script.findings(subject.guest.calls(script.calls, _LIMIT_S).called)
+        found |= script.findings(answers(subject, script.calls, _LIMIT_S))
     return found | {
         name: _beside_btf(found[name], has, enumerator)
         for name, enumerator in language().enumerators.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.features.probe.batch import answers
 from harness.features.probe.subject import Subject
 from harness.guest.calls import Call, Called, PatchKind, Sys, argument
 
@@ -22,7 +23,7 @@ def read_files(subject: Subject, paths: Iterable[str]) -> dict[str, Called]:
         calls.append(Call(Sys.OPEN, data=(path.encode() + b"\0",), patches=(argument(0),)))
         opened = argument(0, PatchKind.RESULT, len(calls) - 1)
         calls.append(Call(Sys.READ, (0, 0, _MOST), (bytes(_MOST),), (opened, argument(1)), out=0))
-    called = subject.guest.calls(calls, _LIMIT_S).called
+    called = answers(subject, calls, _LIMIT_S)
     return {
         path: called[at * 2] if called[at * 2].errno else called[at * 2 + 1]
         for at, path in enumerate(wanted)

@@ -6,6 +6,7 @@ import struct
 
 from harness.features.documented import documented
 from harness.features.probe.attempts import program_types
+from harness.features.probe.batch import answers
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, info_call, load_call
 from harness.features.probe.subject import Subject
@@ -27,7 +28,7 @@ def probe_jit(subject: Subject) -> list[MeasuredFeature]:
 
 def _compiled(subject: Subject) -> Finding:
     load = Load(program_types()["socket_filter"], assemble("r0 = 0\nexit").code, keep=True)
-    called = subject.guest.calls([load_call(load), info_call(0)], _LIMIT_S).called
+    called = answers(subject, [load_call(load), info_call(0)], _LIMIT_S)
     errors = [one.errno for one in called if one.errno]
     if errors or len(called) < 2:
         words = f"no program whose length could be asked: {', '.join(errors) or 'no answer'}"

@@ -9,6 +9,7 @@ from functools import cache
 
 from harness.features.probe.asked import checked
 from harness.features.probe.attempts import program_types
+from harness.features.probe.batch import answers
 from harness.features.probe.commands import Cmd, Memory, Result, bpf_call, number, socket_call
 from harness.features.probe.instructions import assemble
 from harness.features.probe.loads import Load, load_call
@@ -47,7 +48,7 @@ def run_findings(subject: Subject) -> dict[str, Finding]:
     first = len(calls)
     for run in runs().values():
         calls += [load_call(_load(run, stock)), _test_run(len(calls))]
-    called = subject.guest.calls(calls, _LIMIT_S).called[first:]
+    called = answers(subject, calls, _LIMIT_S)[first:]
     return {name: returned(called[at * 2 : at * 2 + 2]) for at, name in enumerate(runs())}
 
 

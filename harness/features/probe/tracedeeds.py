@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.features.probe.attaching import link_call, load_to_attach
@@ -34,6 +34,7 @@ _SYSCALL = f"{_EVENTS}/syscalls/sys_enter_getpid/id"
 _FUNCTION = "filp_close"
 _UNLINK = 87  # of x86_64's system calls
 _SOFTWARE, _TRACEPOINT = 1, 2  # PERF_TYPE_…
+_RETURN_0 = assemble("r0 = 0\nexit").code
 _CREATE = 0o102  # O_CREAT | O_RDWR
 
 
@@ -42,6 +43,8 @@ def attach_to_kernel(script: Script, subject: Subject) -> None:
     _perf_events(script, read_files(subject, (_KPROBE_TYPE, _SWITCH, _SYSCALL)))
     _multi(script)
     _trampolines(script, subject)
+    _raw_tracepoints(script)
+    _sleepable(script, subject)
 
 
 def _perf_events(script: Script, files: Mapping[str, Called]) -> None:
@@ -111,49 +114,53 @@ def _write(file: int, data: bytes) -> Call:
 
 
 def _trampolines(script: Script, subject: Subject) -> None:
-    """Programs that BTF says where to put, attached without a name; and raw tracepoints, with one."""
-    for name, type_, attach in (
-        ("fentry_fexit", "tracing", "BPF_TRACE_FENTRY"),
-        ("trampoline", "tracing", "BPF_TRACE_FENTRY"),
-        ("attach_lsm", "lsm", "BPF_LSM_MAC"),
-        ("bpf_iterator", "tracing", "BPF_TRACE_ITER"),
-        ("program_replacement_freplace", "ext", ""),
+    """Programs that BTF says where to put, attached without a name."""
+    for names, type_, attach in (
+        (("fentry_fexit", "trampoline"), "tracing", "BPF_TRACE_FENTRY"),
+        (("attach_lsm",), "lsm", "BPF_LSM_MAC"),
+        (("bpf_iterator",), "tracing", "BPF_TRACE_ITER"),
+        (("program_replacement_freplace",), "ext", ""),
     ):
         load = _usable(subject, type_, attach)
         if load is None:
-            script.impossible[name] = f"no {type_} program {attach} can be loaded"
-            continue
-        if type_ == "ext":
-            script.impossible.pop(name, None)
-            _replacement(script, name, subject, load)
-            continue
-        program = script.add(load_call(replace(load, keep=True, code=assemble("r0 = 0\nexit").code)))
-        if attach == "BPF_TRACE_ITER":
-            link = script.add(link_call(number(0), program, attach))
-            opened = bpf_call(Cmd.ITER_CREATE, {0: Result(link)})
-            script.deed(name, opened, (program,), what="BPF_ITER_CREATE")
-            continue
-        script.deed(name, _raw(program), (program,), what=f"BPF_RAW_TRACEPOINT_OPEN, {attach}")
+            words = f"no {type_} program {attach} can be loaded"
+            script.impossible |= dict.fromkeys(names, words)
+        elif type_ == "ext":
+            _replacement(script, names[0], subject, load)
+        else:
+            _attached(script, names, replace(load, keep=True, code=_RETURN_0), attach)
+
+
+def _attached(script: Script, names: Sequence[str], load: Load, attach: str) -> None:
+    """One program for all the features it shows; an iterator is opened."""
+    program = script.add(load_call(load))
+    if attach == "BPF_TRACE_ITER":
+        link = script.add(link_call(number(0), program, attach))
+        call, what = bpf_call(Cmd.ITER_CREATE, {0: Result(link)}), "BPF_ITER_CREATE"
+    else:
+        call, what = _raw(program), f"BPF_RAW_TRACEPOINT_OPEN, {attach}"
+    at = script.add(call)
+    for name in names:
+        script.deed(name, at, (program,), what=what)
+
+
+def _raw_tracepoints(script: Script) -> None:
     raw = load_to_attach(script, "raw_tracepoint")
-    script.deed(
-        "attach_raw_tracepoint", _raw(raw, "sys_enter"), (raw,), what="BPF_RAW_TRACEPOINT_OPEN, sys_enter"
-    )
+    what = "BPF_RAW_TRACEPOINT_OPEN, sys_enter"
+    script.deed("attach_raw_tracepoint", _raw(raw, "sys_enter"), (raw,), what=what)
     writable = load_to_attach(script, "raw_tracepoint_writable")
-    script.deed(
-        "raw_tracepoint_writable",
-        _raw(writable, "bpf_test_finish"),
-        (writable,),
-        what="BPF_RAW_TRACEPOINT_OPEN, bpf_test_finish, writable",
-    )
-    for load in (
-        _usable(subject, "tracing", "", sleepable=True),
-        _usable(subject, "lsm", "", sleepable=True),
-    ):
-        if load is not None:
-            call = load_call(replace(load, code=assemble("r0 = 0\nexit").code))
-            script.deed("sleepable_programs", call, what="a program with BPF_F_SLEEPABLE")
-    if "sleepable_programs" not in script.deeds:
+    what = "BPF_RAW_TRACEPOINT_OPEN, bpf_test_finish, writable"
+    script.deed("raw_tracepoint_writable", _raw(writable, "bpf_test_finish"), (writable,), what=what)
+
+
+def _sleepable(script: Script, subject: Subject) -> None:
+    loads = (_usable(subject, type_, "", sleepable=True) for type_ in ("tracing", "lsm"))
+    load = next((one for one in loads if one is not None), None)
+    if load is None:
         script.impossible["sleepable_programs"] = "no program with BPF_F_SLEEPABLE can be loaded"
+        return
+    call = load_call(replace(load, code=_RETURN_0))
+    script.deed("sleepable_programs", call, what="a program with BPF_F_SLEEPABLE")
 
 
 def _replacement(script: Script, name: str, subject: Subject, load: Load) -> None:
