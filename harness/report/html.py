@@ -36,7 +36,7 @@ _BARS = {
     Mark.SPLAT: "dead",
     Mark.NOT_RUN: "none",
 }
-_LONG = 400  # rows, from which on only the programs are shown until one is opened
+_LONG = 200  # rows, from which on only the programs are shown until one is opened
 
 
 def render(matrix: Matrix, beside: Beside | None = None) -> str:
