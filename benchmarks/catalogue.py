@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +29,9 @@ class Catalogue:
     """One run of the catalogue on one kernel; seconds.
 
     `total`: building from the cache, restoring, running, judging and writing the three reports. `guest`: what
-    the cases took inside the guests: kernel, program, and libbpf's part of loading it. `slow`: what the
-    variants that exhaust a limit on purpose take, in a run of their own.
+    the cases took inside the guests: kernel, program, and the agent's and libbpf's part of loading it.
+    `agent`: that part alone. `slow`: what the variants that exhaust a limit on purpose take, in a run of
+    their own.
     """
 
     kernel: str
@@ -38,6 +40,7 @@ class Catalogue:
     scenarios: int
     total: float
     guest: float
+    agent: float
     slow_cases: int
     slow: float
 
@@ -45,6 +48,11 @@ class Catalogue:
     def outside(self) -> float:
         """Seconds in which no guest was busy with a case, taking the guests to be busy at the same time."""
         return self.total - self.guest / self.guests
+
+    @property
+    def ours(self) -> float:
+        """Seconds outside the guest's own kernel and program time; the agent and libbpf count as ours."""
+        return self.outside + self.agent / self.guests
 
 
 def measure_catalogue(spec: KernelSpec) -> Catalogue:
@@ -56,13 +64,31 @@ def measure_catalogue(spec: KernelSpec) -> Catalogue:
     scenarios = sum(bool(result.scenario) for result in results)
     guests = 1 + guests_beside(JOBS, 1, len(results))
     return Catalogue(
-        spec.name, guests, len(results), scenarios, total, guest_seconds(results), len(slow_results), slow
+        kernel=spec.name,
+        guests=guests,
+        cases=len(results),
+        scenarios=scenarios,
+        total=total,
+        guest=guest_seconds(results),
+        agent=agent_seconds(results),
+        slow_cases=len(slow_results),
+        slow=slow,
     )
 
 
 def guest_seconds(results: Sequence[CaseResult]) -> float:
     """Return the seconds the cases took inside their guests."""
     return sum((result.observation.guest_us or 0) / 1e6 for result in results if result.observation)
+
+
+def agent_seconds(results: Sequence[CaseResult]) -> float:
+    """Return the seconds of `guest_seconds` that were neither bpf() nor a scenario's steps.
+
+    Known of the cases without steps; one with steps is taken to have the median of those.
+    """
+    seen = [(result.scenario, result.observation) for result in results if result.observation]
+    known = [(each.guest_us or 0) - (each.bpf_time_us or 0) for steps, each in seen if not steps]
+    return (sum(known) + (len(seen) - len(known)) * statistics.median(known)) / 1e6
 
 
 def _timed(kernel: Kernel, keep: Callable[[Case], bool]) -> tuple[float, tuple[CaseResult, ...]]:

@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
-from harness.model import CaseResult, Run, Verdict, VerdictKind
+from harness.model import HOST, CaseResult, Run, Verdict, VerdictKind
 from harness.record.changes import Change, ChangeKind, Changes
 from harness.record.compare import compare_runs
 from harness.record.history import Entry, Night
@@ -109,6 +109,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "later": later(),
         "hostile": hostile(),
         "behaving": render(behaving(), "html"),
+        "hosted": render(hosted(), "html"),
     }
     with served(tmp_path_factory.mktemp("pages"), pages) as site:
         yield site
@@ -133,7 +134,16 @@ def open_panels(browser: webdriver.Chrome) -> list[str]:
 
 
 def sheet(browser: webdriver.Chrome) -> WebElement:
-    return next(s for s in browser.find_elements(By.CSS_SELECTOR, ".sheet") if s.is_displayed())
+    """The open panel's; the page learns of a new address a moment after the click."""
+
+    def shown(driver: webdriver.Chrome) -> WebElement | None:
+        return next((s for s in driver.find_elements(By.CSS_SELECTOR, ".sheet") if s.is_displayed()), None)
+
+    return WebDriverWait(browser, 10).until(shown)
+
+
+def closed(browser: webdriver.Chrome) -> bool:
+    return bool(WebDriverWait(browser, 10).until(lambda driver: open_panels(driver) == []))
 
 
 def choose(browser: webdriver.Chrome, field: str, value: str) -> None:
@@ -173,8 +183,8 @@ def test_a_programs_line_counts_its_variants_by_kernel(browser: webdriver.Chrome
 def test_a_cell_opens_log_cause_and_source_and_closes_again(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     link(browser, "leak", 5).click()
-    assert len(open_panels(browser)) == 1
     shown = sheet(browser)
+    assert len(open_panels(browser)) == 1
     assert "Unreleased reference id=2 alloc_insn=4" in shown.text
     assert "Release or transfer ownership of the acquired resource on every path" in shown.text
     assert "A reserved record or reference is not released on every path" in shown.text
@@ -189,10 +199,16 @@ def test_a_cell_opens_log_cause_and_source_and_closes_again(browser: webdriver.C
     tabs = [tab for tab in shown.find_elements(By.CSS_SELECTOR, ".tab .first") if tab.is_displayed()]
     assert len(tabs) == 1
     shown.find_element(By.LINK_TEXT, "5.10.262 ✗").click()
-    tabs = [tab for tab in sheet(browser).find_elements(By.CSS_SELECTOR, ".tab .first") if tab.is_displayed()]
-    assert [tab.text.split(":")[0] for tab in tabs] == ["5.10.262 (5.10.0-46-amd64)"]
+    first = WebDriverWait(browser, 10).until(
+        lambda driver: [
+            text
+            for tab in driver.find_elements(By.CSS_SELECTOR, ".tab .first")
+            if tab.is_displayed() and (text := tab.text).startswith("5.10")
+        ]
+    )
+    assert [text.split(":")[0] for text in first] == ["5.10.262 (5.10.0-46-amd64)"]
     sheet(browser).find_element(By.CSS_SELECTOR, ".close").click()
-    assert open_panels(browser) == []
+    assert closed(browser)
 
 
 def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: Site) -> None:
@@ -200,6 +216,7 @@ def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: Site) -
     anchor = (link(browser, "leak", 5).get_attribute("href") or "").split("#")[1]
     browser.get("about:blank")
     browser.get(f"{site[0]}/honest.html#{anchor}")
+    assert sheet(browser).is_displayed()
     assert len(open_panels(browser)) == 1
     tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
     assert tab.get_attribute("id") == anchor
@@ -288,6 +305,7 @@ def test_changes_are_on_top_and_open_their_cells(browser: webdriver.Chrome, site
     cell = link(browser, "leak", 5)
     assert cell.text.split() == ["✗", "EINVAL", "load", "▼"]
     since.find_element(By.LINK_TEXT, "newest").click()
+    assert sheet(browser).is_displayed()
     tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
     assert "new rejection since 2026-01-01: accept → reject at load with EINVAL" in tab.text
     nights = [each.text for each in tab.find_elements(By.CSS_SELECTOR, ".history li")]
@@ -343,8 +361,38 @@ def test_a_link_reproduces_the_view(browser: webdriver.Chrome, site: Site) -> No
     browser.find_element(By.ID, "reset").click()
     assert len(shown_rows(browser)) == 68
     assert "?" not in browser.current_url
+    browser.get(f"{site[0]}/honest.html?kernel=5.10")
+    assert browser.find_element(By.ID, "shown").text == "68 rows"
     browser.get(f"{site[0]}/honest.html?kernel=no-such&verdict=%3Cb%3E&family=x")
     assert len(shown_rows(browser)) == 68
+
+
+def hosted() -> Run:
+    """A run with a row of the host."""
+    host = dataclasses.replace(
+        RUN.cases[0],
+        id="programs/userspace/x[gxx]@host",
+        program="programs/userspace/x",
+        variant="gxx",
+        kernel=HOST,
+    )
+    return dataclasses.replace(RUN, cases=(*RUN.cases, host))
+
+
+@scripted
+def test_rows_of_the_host_are_apart_and_filtered_too(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/hosted.html")
+    title = browser.find_element(By.CSS_SELECTOR, "h2.part")
+    assert len(shown_rows(browser)) == 69
+    choose(browser, "kernel", "host")
+    assert shown_rows(browser) == ["gxx"]
+    assert browser.find_element(By.ID, "shown").text == "1 of 69 rows"
+    choose(browser, "kernel", "5.10")
+    assert "gxx" not in shown_rows(browser)
+    choose(browser, "kernel", "")
+    browser.find_element(By.ID, "q").send_keys("leak")
+    assert "leak" in shown_rows(browser)
+    assert not title.is_displayed()
 
 
 @scripted
@@ -408,6 +456,7 @@ def test_keyboard(browser: webdriver.Chrome, site: Site) -> None:
     focused.send_keys(Keys.ARROW_RIGHT)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     wait.until(lambda driver: driver.current_url.endswith(f"#{row}k3"))
+    assert sheet(browser).is_displayed()
     assert len(open_panels(browser)) == 1
     browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
     wait.until(lambda driver: driver.current_url.endswith(f"#{row}k2"))
@@ -415,7 +464,7 @@ def test_keyboard(browser: webdriver.Chrome, site: Site) -> None:
     inside = browser.execute_script("return document.activeElement.closest('.sheet') !== null")
     assert inside
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
-    wait.until(lambda driver: open_panels(driver) == [])
+    assert closed(browser)
     assert browser.switch_to.active_element == cell
     assert browser.current_url.endswith("?q=leak")
 
@@ -425,6 +474,7 @@ def test_a_cell_of_behaviour_opens_its_checks_and_steps(browser: webdriver.Chrom
     cell = link(browser, "counted", 3)
     assert cell.text.split() == ["✓✗", "misbehaves"]
     cell.click()
+    assert sheet(browser).is_displayed()
     assert len(open_panels(browser)) == 1
     tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
     (broken,) = tab.find_elements(By.CSS_SELECTOR, ".checks .broken")
@@ -501,6 +551,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
     browser.get(f"{site[0]}/{name}.html")
     assert browser.execute_script("return document.documentElement.scrollWidth") == 360
     browser.find_element(By.CSS_SELECTOR, ".row td a").click()
+    assert sheet(browser).is_displayed()
     assert browser.execute_script("return document.documentElement.scrollWidth") == 360
     assert sheet(browser).rect["width"] == 360
     assert browser.execute_script("return arguments[0].scrollWidth", sheet(browser)) == 360

@@ -82,7 +82,7 @@
     var selector = "";
     each(tables, function (table) {
       var column = kernel ? columnOf(table, kernel) : -1;
-      table.hidden = Boolean(kernel) && column < 0;
+      table.parentNode.hidden = Boolean(kernel) && column < 0;
       table.classList.toggle("alone", column >= 0);
       if (column >= 0) { selector = "#" + table.id + " .cells>:nth-child(n+2):not(:nth-child(" + (column + 2) + "))"; }
     });
@@ -109,18 +109,21 @@
     main.classList.toggle("narrowed", Boolean(state.any));
     if (state.any || applied) {
       applied = Boolean(state.any);
+      if (state.any) { each(tables, function (table) { table.parentNode.hidden = true; }); }
       index().forEach(function (group) {
         state.column = state.kernel ? columnOf(group.table, state.kernel) : -1;
-        var wanted = (!state.family || group.family === state.family) && !group.table.hidden, here = 0;
+        var part = group.table.parentNode, here = 0;
+        var wanted = (!state.family || group.family === state.family) && (!state.kernel || state.column >= 0);
         group.rows.forEach(function (row) {
           var shown = wanted && holds(row, state);
           row.element.hidden = !shown;
           here += shown;
         });
         group.element.hidden = !here;
+        part.hidden = part.hidden && !here;
         count += here;
       });
-    } else { count = total; }
+    } else { count = state.kernel ? main.querySelectorAll(".half:not([hidden]) .row").length : total; }
     document.getElementById("shown").textContent = count === total ? total + " rows" : count + " of " + total + " rows";
     document.getElementById("none").hidden = count > 0;
   }
