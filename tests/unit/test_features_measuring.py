@@ -17,12 +17,14 @@ from harness.cli.featureprogress import count_text, plain
 from harness.errors import InfrastructureError, UserError
 from harness.features.changes import changes
 from harness.features.measured import write
+from harness.features.probe.attempts import Attempt, Placed
 from harness.features.probe.environment import ABSENT, environment
 from harness.features.probe.loads import Load
 from harness.features.probe.measure import probe_digest
 from harness.features.probe.respondent import MOST_LOSSES, Respondent
+from harness.features.probe.rounds import Rounds
 from harness.features.probe.subject import NO_ANSWER, Subject
-from harness.features.types import FeatureKind, MeasuredFeature
+from harness.features.types import FeatureKind, Finding, MeasuredFeature, Support
 from harness.guest.calls import Answers, Called, Ending
 from harness.model import Kernel, KernelVersion
 
@@ -184,3 +186,28 @@ def test_counts_and_kinds_in_words() -> None:
     assert count_text(found) == "1 yes, 1 unknown"
     assert count_text([]) == "none"
     assert (plain(FeatureKind.MAP_TYPE), plain(FeatureKind.JIT)) == ("map types", "jit")
+
+
+class Counted:
+    """A subject whose every load is answered alike, and counted."""
+
+    def __init__(self) -> None:
+        one = Placed(Attempt("xdp", 6), Load(6, b""))
+        other = Placed(Attempt("xdp", 6, attach="BPF_XDP_DEVMAP"), Load(6, b""))
+        self.usable = {"xdp": (one, other)}
+        self.refused: dict[str, Finding] = {}
+        self.asked = 0
+        self._words = "unknown func bpf_x#1\n"
+
+    def ask(self, loads: Any, _before: Any = ()) -> list[Called]:
+        self.asked += len(loads)
+        return [Called(-1, "EINVAL", self._words) for _ in loads]
+
+
+def test_what_one_type_was_asked_to_find_the_missing_is_not_asked_again() -> None:
+    subject: Any = Counted()
+    rounds = Rounds(subject, FeatureKind.HELPER, lambda placed, _: placed.load)
+    assert not rounds.missing(["bpf_x", "bpf_y"])
+    rounds.ask(["bpf_x", "bpf_y"])
+    assert subject.asked == 4  # each name, by each of the two ways of loading
+    assert rounds.feature("bpf_x", {}).support("xdp") is Support.NO

@@ -38,7 +38,7 @@ class Rounds:
                 for program_type, placed in usable.items()
                 if turn < len(placed)
                 for name in names
-                if name not in known and not self._proven(name, program_type)
+                if name not in known and not self._settled(name, placed[turn])
             ]
             self.put(questions)
 
@@ -56,7 +56,10 @@ class Rounds:
             self.readings.setdefault(pair, []).append((placed, read(self.kind, called)))
 
     def missing(self, names: Iterable[str]) -> dict[str, Finding]:
-        """Of `names`, asked of one program type first: what the kernel has not got at all, and its words."""
+        """Of `names`, asked of one program type first: what the kernel has not got at all, and its words.
+
+        What that program type answers is not asked again.
+        """
         first = next(iter(self.subject.usable.values()), ())
         if not first:
             return {}
@@ -66,7 +69,6 @@ class Rounds:
             reading = readings[-1][1]
             if reading.rule and reading.rule.of_kernel:
                 gone[name] = reading.finding
-        self.readings.clear()
         return gone
 
     def again(self, word: str) -> list[tuple[str, Placed]]:
@@ -78,6 +80,11 @@ class Rounds:
             for placed, reading in readings
             if reading.rule and reading.rule.again == word
         ]
+
+    def _settled(self, name: str, placed: Placed) -> bool:
+        """Whether a program of that type is known to call it, or this way of loading it was asked already."""
+        readings = self.readings.get((name, placed.attempt.program_type), ())
+        return any(one is placed or reading.finding.support is Support.YES for one, reading in readings)
 
     def _proven(self, name: str, program_type: str) -> bool:
         readings = self.readings.get((name, program_type), ())
