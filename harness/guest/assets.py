@@ -21,6 +21,10 @@ from harness.paths import cache_dir
 # QEMU keeps up to 1 GiB of translated code by default; a guest of ours fits in 32 MiB without getting slower
 # (`python -m benchmarks`), and several guests fit on one machine.
 _SMALL_TCG = ("-accel", "tcg,tb-size=32")
+# Emulated, a string instruction goes byte by byte where the processor says that this is fast (ERMS, FSRM): a
+# page is then cleared in 4096 steps. Without these features the kernel moves eight bytes a step. AVX is slower to
+# emulate than what the C library does without it. A case takes a sixth less altogether (docs/decisions.md).
+_WITHOUT = ",-erms,-fsrm,-avx,-avx2"
 
 
 _BTF_MAGIC = (b"\x9f\xeb", b"\xeb\x9f")
@@ -73,12 +77,21 @@ def prepare(kernel: Kernel, *, kvm: bool, warm: Path | None = None) -> Assets:
         kernel=kernel,
         agent=agent.digest,
         initramfs=initramfs_file(agent.path, kernel.modules),
-        platform=(*platform_arguments(kernel, kvm=kvm), *(() if kvm else _SMALL_TCG)),
+        platform=_platform(kernel, kvm=kvm),
         append=append_text(kernel.boot_args),
         warm=warm,
         btf=external_btf(kernel.external_btf) if kernel.external_btf else None,
         accel="kvm" if kvm else "tcg",
     )
+
+
+def _platform(kernel: Kernel, *, kvm: bool) -> tuple[str, ...]:
+    """virtme-ng's platform, and what makes emulation of it small and fast."""
+    chosen = platform_arguments(kernel, kvm=kvm)
+    if kvm:
+        return chosen
+    options = zip(("", *chosen), chosen, strict=False)
+    return (*(word + _WITHOUT * (before == "-cpu") for before, word in options), *_SMALL_TCG)
 
 
 def external_btf(path: Path) -> ExternalBtf:
