@@ -22,8 +22,8 @@ from harness.paths import cache_dir
 # (`python -m benchmarks`), and several guests fit on one machine.
 _SMALL_TCG = ("-accel", "tcg,tb-size=32")
 # Emulated, a string instruction goes byte by byte where the processor says that this is fast (ERMS, FSRM): a
-# page is then cleared in 4096 steps. Without these features the kernel moves eight bytes a step. AVX is slower to
-# emulate than what the C library does without it. A case takes a sixth less altogether (docs/decisions.md).
+# page is then cleared in 4096 steps. Without these features the kernel moves eight bytes a step. And AVX is
+# slower to emulate than what the C library does without it (docs/decisions.md).
 _WITHOUT = ",-erms,-fsrm,-avx,-avx2"
 
 
