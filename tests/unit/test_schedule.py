@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import schedule
@@ -34,6 +34,7 @@ def test_where_the_guests_begin(jobs: int, cases: dict[str, int], first: list[st
     assert opening(jobs, cases) == first
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["5.10", "6.1", "7.3"]), st.integers(0, 60), min_size=1),
     st.integers(1, 4),
@@ -81,6 +82,7 @@ def test_later_passes_can_be_dropped() -> None:
     assert (board.take("6.1", 0), board.next_pass("6.1")) == ([1], None)
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_a_night_and_xdist_send_workers_to_the_same_kernels(data: st.DataObject, workers: int) -> None:
     """The board of `run` and `nightly`, and what xdist's scheduler chooses, under the same events.
