@@ -48,8 +48,8 @@ def probing_text(names: list[str]) -> str:
     return (
         f"{table}\n\nRestored guests; `bpfmatrix features` asks in as many guests of a kernel as there are "
         f"processors, at most two ({os.cpu_count()} processors here). An answer is about a feature; of "
-        "helpers and kernel functions about a feature and a program type. bpftool: `bpftool -j feature probe kernel "
-        "full` in the same guest."
+        "helpers and kernel functions about a feature and a program type. bpftool: `bpftool -j feature probe "
+        "kernel full` in the same guest."
     )
 
 
