@@ -10,13 +10,13 @@ element.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from harness.report.beside import Beside
 from harness.report.htmlchanges import compared
-from harness.report.htmlrows import GroupView, LogView, RowView, group_views
+from harness.report.htmlrows import GroupView, LogView, RowView, Share, group_views
 from harness.report.matrix import HOST_TITLE, SYMBOLS, WORDS, Mark, Matrix
 from harness.report.summary import counts, package, started
 from harness.report.webpage import asset, ours, policy, template
@@ -26,7 +26,17 @@ from harness.verdict.causes import cause_by_id
 _LIMIT, _ROWS, _ROW_LIMIT = 5_900_000, 300, 4_000
 _SHORTEST_LOG = 300  # characters a log keeps, whatever it costs
 _OMISSION = 100  # bytes of the line that counts what is cut
-_LONG = 400  # rows, from which on only the programs are shown until one is opened
+_BARS = {
+    Mark.ACCEPT: "accept",
+    Mark.BEHAVES: "accept",
+    Mark.MISBEHAVES: "wrong",
+    Mark.REJECT: "reject",
+    Mark.CRASH: "dead",
+    Mark.HANG: "dead",
+    Mark.SPLAT: "dead",
+    Mark.NOT_RUN: "none",
+}
+_LONG = 200  # rows, from which on only the programs are shown until one is opened
 
 
 def render(matrix: Matrix, beside: Beside | None = None) -> str:
@@ -54,7 +64,8 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
     tabs = [tab for view in views for row in view.rows for tab in row.tabs]
     rows = sum(len(view.rows) for view in views)
     causes = Counter(tab.cause_id for tab in tabs if tab.cause_id)
-    style = asset("base.css") + asset("style.css") + _sizes(matrix, views)
+    bars = _bars(views)
+    style = asset("base.css") + asset("style.css") + _sizes(matrix, views) + "\n".join(bars.values()) + "\n"
     theme, script = asset("theme.js"), asset("base.js") + asset("script.js")
     return template("page.html.j2").render(
         matrix=matrix,
@@ -71,6 +82,7 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
         shown=[(mark.value, WORDS[mark]) for mark in Mark if matrix.marks.get(mark)],
         families=sorted({view.family for view in views}),
         causes=[(name, cause_by_id(name).title, number) for name, number in causes.most_common()],
+        bars={shares: number for number, shares in enumerate(bars)},
         cause_numbers={name: number for number, (name, _) in enumerate(causes.most_common())},
         started=started,
         package=package,
@@ -92,6 +104,27 @@ def _sizes(matrix: Matrix, views: Sequence[GroupView]) -> str:
         height = f"calc(4.6rem + {number} * var(--row))"
         rules.append(f".n{number} {{ contain-intrinsic-height: auto {height}; }}")
     return "\n".join(rules) + "\n"
+
+
+def _bars(views: Sequence[GroupView]) -> Mapping[tuple[Share, ...], str]:
+    """Return a rule of style for each way in which answers are spread: a bar as the ground of a cell.
+
+    An element for each part of each bar would be a third of what the browser has to build.
+    """
+    every = dict.fromkeys(shares for view in views for shares in view.shares)
+    return {
+        shares: f".heading .b{number} {{ background-image: {_gradient(shares)}; }}"
+        for number, shares in enumerate(every)
+    }
+
+
+def _gradient(shares: Sequence[Share]) -> str:
+    one = 100 / sum(part.number for part in shares)
+    stops = (
+        f"var(--{_BARS[part.css]}-bar) {one * part.at:.4g}% {one * (part.at + part.number):.4g}%"
+        for part in shares
+    )
+    return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
 def _cap(views: Sequence[GroupView], room: int) -> int | None:

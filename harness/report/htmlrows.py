@@ -99,7 +99,7 @@ class RowView:
 class Share:
     """How many cells of a program a kernel gave one answer, and how many stand before them in the bar."""
 
-    css: str
+    css: Mark
     symbol: str
     number: int
     at: int
@@ -248,7 +248,7 @@ def _column(marks: list[Mark]) -> Iterable[Share]:
     for mark in Mark:
         number = marks.count(mark)
         if number:
-            yield Share(mark.value, SYMBOLS[mark], number, at)
+            yield Share(mark, SYMBOLS[mark], number, at)
             at += number
 
 
