@@ -36,20 +36,20 @@ def probing_text(names: list[str]) -> str:
     rows = [row(KernelStore().ensure(specs[name])) for name in names]
     headers = [
         "kernel",
-        "questions",
+        "answers",
         "bpfmatrix, s",
         "of that in one guest, s",
         "bpftool, s",
-        "bpftool's questions",
+        "bpftool's answers",
     ]
     table = tabulate(
         [*rows, ["target", "", TARGET, "", "", ""]], headers=headers, tablefmt="github", disable_numparse=True
     )
     return (
         f"{table}\n\nRestored guests; `bpfmatrix features` asks in as many guests of a kernel as there are "
-        f"processors, at most two ({os.cpu_count()} processors here). A question is a feature; of helpers "
-        "and kernel functions it is a feature and a program type. bpftool: `bpftool -j feature probe kernel "
-        "full` in the same guest."
+        f"processors, at most two ({os.cpu_count()} processors here). An answer is about a feature; of "
+        "helpers and kernel functions about a feature and a program type. bpftool: `bpftool -j feature probe "
+        "kernel full` in the same guest."
     )
 
 
@@ -61,7 +61,7 @@ def row(kernel: Kernel) -> list[str]:
     both = ask_both(kernel, options, warm)
     return [
         kernel.name,
-        f"{questions(both.measured):,}",
+        f"{answers(both.measured):,}",
         f"{done[0].measured.seconds:.1f}",
         f"{both.measured.seconds:.1f}",
         f"{both.probed.seconds:.1f}",
@@ -69,7 +69,7 @@ def row(kernel: Kernel) -> list[str]:
     ]
 
 
-def questions(measured: MeasuredKernel) -> int:
+def answers(measured: MeasuredKernel) -> int:
     """How many answers a kernel gave."""
     return sum(max(1, len(types)) for feature in measured.features() for _, types in feature.findings)
 

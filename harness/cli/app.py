@@ -41,6 +41,7 @@ Examples:
   bpfmatrix run --programs my.bpf.o --kernel all what each kernel says to an object of yours
   bpfmatrix explain error.txt                    what a verifier log or a loader's error means
   bpfmatrix check bpf_loop --kernel 5.15         whether a kernel has a helper, a map type, a kfunc …
+  bpfmatrix features --kernel 6.12               ask a kernel, in its guest, which features it has
   bpfmatrix kernels list                         what there is, what is in the cache
   bpfmatrix doctor                               what this machine lacks, and how to get it
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 from features_support import feature, finding, kernel
+from rich.console import Console
 
 from harness.catalog.kernels import DebianSource, ImageSource, KernelSpec
 from harness.cli import features as command
-from harness.cli.featureprogress import count_text, plain
+from harness.cli.featureprogress import FeatureProgress, count_text, plain
 from harness.errors import InfrastructureError, UserError
 from harness.features.changes import changes
 from harness.features.measured import write
@@ -211,3 +213,30 @@ def test_what_one_type_was_asked_to_find_the_missing_is_not_asked_again() -> Non
     rounds.ask(["bpf_x", "bpf_y"])
     assert subject.asked == 4  # each name, by each of the two ways of loading
     assert rounds.feature("bpf_x", {}).support("xdp") is Support.NO
+
+
+def watched(*, terminal: bool) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100, highlight=False)
+    with FeatureProgress(console) as progress:
+        progress.starting("6.1")
+        progress.ready("6.1", "6.1.0-57-amd64 ready in 0.2 s")
+        progress.asking("6.1", FeatureKind.MAP_TYPE)
+        progress.asked("6.1", FeatureKind.MAP_TYPE, [feature(FeatureKind.MAP_TYPE, "a", "yes")], 0.25)
+        progress.told("6.1", "a guest was [lost]")
+    return out.getvalue()
+
+
+def test_without_a_terminal_progress_is_plain_lines() -> None:
+    assert watched(terminal=False).splitlines() == [
+        "6.1: starting its guest",
+        "6.1: 6.1.0-57-amd64 ready in 0.2 s",
+        "6.1: map types: 1 yes (0.2 s)",
+        "6.1: a guest was [lost]",
+    ]
+
+
+def test_on_a_terminal_only_what_must_be_known_stays() -> None:
+    shown = watched(terminal=True)
+    assert "a guest was [lost]" in shown
+    assert "6.1: map types" not in shown

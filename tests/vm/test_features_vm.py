@@ -58,8 +58,10 @@ def test_what_is_as_it_was_is_not_measured_again(tmp_path: Path) -> None:
 
 def test_a_guest_that_is_lost_is_replaced_and_told(tmp_path: Path) -> None:
     command = Command("bpfmatrix", "features", "--kernel", "5.10", "--jobs", "1", "--out", str(tmp_path))
-    command.wait_for_guest()
-    time.sleep(3)
+    assert command.process.stdout is not None
+    for line in command.process.stdout:
+        if "ready in" in line:
+            break
     (guest,) = command.guests()
     os.kill(guest, signal.SIGKILL)
     status, out = command.finish()

@@ -40,7 +40,7 @@ class Respondent:
         if self._over():
             raise InfrastructureError("the probe was ended")
         if self._guest is not None and not self._guest.alive():
-            self.close()
+            self._lost(InfrastructureError("the guest ended while nothing was asked of it"))
         if self._guest is None:
             self._guest = self._begin()
             if self._over():
