@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.usertime import user_seconds_per_case
 from harness.build.toolchain import find_compilers
 from harness.catalog.kernels import KernelSpec
 from harness.catalog.programs import load_programs
@@ -17,7 +17,7 @@ from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.model import Case, CaseResult, Kernel
 from harness.paths import project_root
-from harness.pipeline import RunOptions, Silent, run
+from harness.pipeline import RunOptions, Silent, build_cases, run
 from harness.report import write_all
 from harness.schedule import guests_beside
 
@@ -30,8 +30,8 @@ class Catalogue:
 
     `total`: building from the cache, restoring, running, judging and writing the three reports. `guest`: what
     the cases took inside the guests: kernel, program, and the agent's and libbpf's part of loading it.
-    `agent`: that part alone. `slow`: what the variants that exhaust a limit on purpose take, in a run of
-    their own.
+    `agent`: that part alone (`benchmarks.usertime`). `slow`: what the variants that exhaust a limit on
+    purpose take, in a run of their own.
     """
 
     kernel: str
@@ -62,6 +62,7 @@ def measure_catalogue(spec: KernelSpec) -> Catalogue:
     total, results = _timed(kernel, lambda case: not case.variant.slow)
     slow, slow_results = _timed(kernel, lambda case: case.variant.slow)
     scenarios = sum(bool(result.scenario) for result in results)
+    plain = build_cases(_options(kernel, lambda case: not case.variant.slow), Silent())
     guests = 1 + guests_beside(JOBS, 1, len(results))
     return Catalogue(
         kernel=spec.name,
@@ -70,7 +71,7 @@ def measure_catalogue(spec: KernelSpec) -> Catalogue:
         scenarios=scenarios,
         total=total,
         guest=guest_seconds(results),
-        agent=agent_seconds(results),
+        agent=user_seconds_per_case(kernel, plain) * len(results),
         slow_cases=len(slow_results),
         slow=slow,
     )
@@ -81,19 +82,16 @@ def guest_seconds(results: Sequence[CaseResult]) -> float:
     return sum((result.observation.guest_us or 0) / 1e6 for result in results if result.observation)
 
 
-def agent_seconds(results: Sequence[CaseResult]) -> float:
-    """Return the seconds of `guest_seconds` that were neither bpf() nor a scenario's steps.
-
-    Known of the cases without steps; one with steps is taken to have the median of those.
-    """
-    seen = [(result.scenario, result.observation) for result in results if result.observation]
-    known = [(each.guest_us or 0) - (each.bpf_time_us or 0) for steps, each in seen if not steps]
-    return (sum(known) + (len(seen) - len(known)) * statistics.median(known)) / 1e6
-
-
 def _timed(kernel: Kernel, keep: Callable[[Case], bool]) -> tuple[float, tuple[CaseResult, ...]]:
     start = time.monotonic()
-    options = RunOptions(
+    done = run(_options(kernel, keep), Silent())
+    with tempfile.TemporaryDirectory(prefix="bpfmatrix-bench-") as folder:
+        write_all(done, Path(folder))
+    return time.monotonic() - start, done.cases
+
+
+def _options(kernel: Kernel, keep: Callable[[Case], bool]) -> RunOptions:
+    return RunOptions(
         (kernel,),
         load_programs([project_root() / "programs"]),
         find_compilers(()),
@@ -101,7 +99,3 @@ def _timed(kernel: Kernel, keep: Callable[[Case], bool]) -> tuple[float, tuple[C
         guest=GuestOptions(accel=AccelChoice.TCG),
         jobs=JOBS,
     )
-    done = run(options, Silent())
-    with tempfile.TemporaryDirectory(prefix="bpfmatrix-bench-") as folder:
-        write_all(done, Path(folder))
-    return time.monotonic() - start, done.cases

@@ -36,14 +36,15 @@ def measure(kernel: Kernel, planned: Sequence[PlannedCase], *, snapshots: bool) 
     with KernelSession(kernel, options, warm) as session:
         session.start()
         ready = time.monotonic() - start
-        results = [session.run(_on(each.case, kernel), each.built) for each in planned]
+        results = [session.run(on_kernel(each.case, kernel), each.built) for each in planned]
         total = time.monotonic() - start
         memory = _peak_mib(session)
         restored = bool(session.kernel_run.restored)
     return Ours(ready, total, _accepted(results), len(results), *_medians(results), memory, restored)
 
 
-def _on(case: Case, kernel: Kernel) -> Case:
+def on_kernel(case: Case, kernel: Kernel) -> Case:
+    """The same case on another kernel."""
     return Case(case.program, case.variant, kernel.name, case.compiler)
 
 
