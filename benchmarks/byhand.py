@@ -92,7 +92,8 @@ class VngUser:
         seconds = time.monotonic() - start
         counts = [line for line in done.stdout.splitlines() if line.startswith("LOADED ")]
         if not counts:
-            raise RuntimeError(f"virtme-ng did not finish: {(done.stdout + done.stderr)[-600:]}")
+            said = (done.stdout + done.stderr)[-600:] or "nothing; is udev installed (make bench does that)?"
+            raise RuntimeError(f"virtme-ng did not finish: {said}")
         loaded, asked = counts[0].split()[1:]
         return seconds, int(loaded), int(asked)
 
