@@ -104,7 +104,7 @@ def test_every_feature_has_a_row_and_every_kernel_a_column(browser: webdriver.Ch
     heads = [head.text.split("\n")[0] for head in browser.find_elements(By.CSS_SELECTOR, ".grid thead th")]
     assert heads == ["feature", "since", "first", "5.10", "6.1", "7.3"]
     assert len(browser.find_elements(By.CSS_SELECTOR, ".grid tbody tr:not(.heading)")) == 1164
-    assert cell(browser, "helper.bpf_ringbuf_output", 2).text.split() == ["✓", "29"]
+    assert cell(browser, "helper.bpf_ringbuf_output", 2).text.split() == ["✓", "30"]
     assert cell(browser, "map_type.BPF_MAP_TYPE_ARENA", 1).text == "✗"
     assert cell(browser, "map_type.BPF_MAP_TYPE_ARENA", 3).text.split() == ["✗", "≠!"]
     assert cell(browser, "helper.bpf_loop", 1).text.split() == ["✓", "2", "↓"]
@@ -227,7 +227,7 @@ def test_a_program_type_shows_its_own_answers(browser: webdriver.Chrome, site: S
     assert [cell(browser, "helper.bpf_loop", column).text for column in (1, 2, 3)] == ["✓"] * 3
     choose(browser, "type", "lsm")
     assert [cell(browser, "helper.bpf_loop", column).text for column in (1, 2, 3)] == ["·", "✓", "✓"]
-    choose(browser, "type", "ext")
+    choose(browser, "type", "lirc_mode2")
     assert cell(browser, "helper.bpf_loop", 2).text == "✗"
     choose(browser, "type", "")
     assert cell(browser, "helper.bpf_loop", 1).text.split() == ["✓", "2", "↓"]
