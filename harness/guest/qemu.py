@@ -24,8 +24,8 @@ from harness.guest.qmp import Monitor
 # cryptomgr.notests: the self tests of the ciphers cost 0.4 s of an emulated boot (measured on 6.12). no5lvl:
 # QEMU offers five levels of page tables, and every level costs an emulated guest a load on each TLB miss.
 # tsc=reliable: no watchdog that compares the clock with another one and could doubt it after a restore.
-# no_timer_check: on a busy machine an emulated timer can be late enough for a kernel to panic at boot ("IO-APIC
-# + timer doesn't work", seen with 6.1); kernels leave this check out by themselves under KVM.
+# no_timer_check: on a busy machine an emulated timer can be late enough for a kernel to panic at boot
+# ("IO-APIC + timer doesn't work", seen with 6.1); kernels leave this check out by themselves under KVM.
 # init_on_alloc=0: Debian's kernels zero every page they hand out, a good eighth of an emulated case. Maps and
 # the verifier's own memory are zeroed by their owners.
 BASE_APPEND = (
