@@ -94,7 +94,7 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
 
 
 def _panel(row: RowView, cap: int | None = None) -> Markup:
-    """Return a panel as ASCII: a browser reads a text that has one other sign half as fast."""
+    """Return a panel as ASCII, which a browser keeps in half the memory of a text with one other sign."""
     text = template("panel.html.j2").render(row=row, cap=cap)
     return Markup(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # noqa: S704 -- escaped
 

@@ -133,7 +133,7 @@ def test_a_matrix_that_is_too_large_loses_the_middle_of_its_longest_logs() -> No
     cases = [case(0, 600_000), case(1, 5)]
     text = page(dataclasses.replace(night(1), cases=tuple(cases)), Beside())  # type: ignore[arg-type]
     assert 4_000_000 < len(text.encode()) <= 6_000_000
-    (omitted,) = re.findall(r"… (\d+) lines omitted here", text)
+    (omitted,) = re.findall(r"&#8230; (\d+) lines omitted here", text)
     assert text.count("0: (b7) r0 = 0") == 600_005 - int(omitted)
     assert text.count("the end") == 2
 
