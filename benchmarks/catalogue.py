@@ -15,7 +15,7 @@ from harness.catalog.kernels import KernelSpec
 from harness.catalog.programs import load_programs
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
-from harness.model import Case, CaseResult, Kernel
+from harness.model import HOST, Case, CaseResult, Kernel
 from harness.paths import project_root
 from harness.pipeline import RunOptions, Silent, build_cases, run
 from harness.report import write_all
@@ -71,7 +71,7 @@ def measure_catalogue(spec: KernelSpec) -> Catalogue:
         scenarios=scenarios,
         total=total,
         guest=guest_seconds(results),
-        agent=user_seconds_per_case(kernel, plain) * len(results),
+        agent=user_seconds_per_case(kernel, plain) * sum(result.kernel != HOST for result in results),
         slow_cases=len(slow_results),
         slow=slow,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.ours import on_kernel
 from harness.execute import KernelSession
 from harness.guest.options import AccelChoice, GuestOptions
-from harness.model import Kernel
+from harness.model import HOST, Kernel
 from harness.pipeline import PlannedCase, warm_object
 
 _SAMPLE = 200
@@ -21,7 +21,8 @@ def user_seconds_per_case(kernel: Kernel, planned: Sequence[PlannedCase]) -> flo
     All of it is the agent's and libbpf's: such a program does not run. What reading the figure takes itself
     is taken off.
     """
-    plain = [each for each in planned if not each.case.variant.scenario and not each.case.variant.slow]
+    guests = [each for each in planned if each.case.kernel != HOST]
+    plain = [each for each in guests if not each.case.variant.scenario and not each.case.variant.slow]
     sample = plain[:: max(1, len(plain) // _SAMPLE)]
     with KernelSession(kernel, GuestOptions(accel=AccelChoice.TCG), warm_object()) as session:
         session.start()
