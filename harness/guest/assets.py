@@ -21,9 +21,8 @@ from harness.paths import cache_dir
 # QEMU keeps up to 1 GiB of translated code by default; a guest of ours fits in 32 MiB without getting slower
 # (`python -m benchmarks`), and several guests fit on one machine.
 _SMALL_TCG = ("-accel", "tcg,tb-size=32")
-# Emulated, a string instruction goes byte by byte where the processor says that this is fast (ERMS, FSRM): a
-# page is then cleared in 4096 steps. Without these features the kernel moves eight bytes a step. And AVX is
-# slower to emulate than what the C library does without it (docs/decisions.md).
+# Emulated, a string instruction goes byte by byte where the processor says that this is fast (ERMS, FSRM);
+# without these, kernels move eight bytes a step. Leaving AVX out has shown no gain (docs/decisions.md).
 _WITHOUT = ",-erms,-fsrm,-avx,-avx2"
 
 
