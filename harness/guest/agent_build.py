@@ -29,12 +29,17 @@ _COMPILE = (
 )
 _LINK = (
     *("-Wl,--gc-sections", "-Wl,--build-id=none", "-s"),
+    # Text and constants in one segment with 2 MiB of addresses of its own: hugetext.c makes one huge page of it.
+    *("-Wl,-z,noseparate-code", "-Wl,-z,max-page-size=0x200000"),
+    # ksyms.c picks from /proc/kallsyms what is needed.
+    *("-Wl,--wrap=fopen", "-Wl,--wrap=fopen64"),
     # bpfcalls.c sees every bpf() call, libbpf's too; btfcache.c keeps the kernel's BTF between cases.
     *(
         "-Wl,--wrap=syscall",
         "-Wl,--wrap=btf__load_vmlinux_btf",
         "-Wl,--wrap=btf__parse",
         "-Wl,--wrap=btf__free",
+        "-Wl,--wrap=realloc",
     ),
 )
 _LIBRARIES = ("bpf", "elf", "z")

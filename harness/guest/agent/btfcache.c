@@ -15,8 +15,15 @@ struct btf *__real_btf__parse(const char *path, struct btf_ext **ext);
 struct btf *__wrap_btf__parse(const char *path, struct btf_ext **ext);
 void __real_btf__free(struct btf *btf);
 void __wrap_btf__free(struct btf *btf);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
 
 static struct btf *kernel, *external;
+/* The largest thing that grew while BTF was read: its table of where each type begins. */
+static struct {
+	void *start;
+	size_t size;
+} table;
 static char *external_path;
 static bool keep, hidden;
 
@@ -38,18 +45,27 @@ void btfcache_hide(void)
 	hidden = true;
 }
 
-/* Put the bytes of `btf` into shared memory at the addresses they have. A fork copies the page table of private
- * memory entry by entry, that of shared memory not at all: half a millisecond of every case under emulation, for
- * 5 MB. Best effort: what does not work leaves everything as it was. */
-static void share_bytes(const struct btf *btf)
+void *__wrap_realloc(void *memory, size_t size)
+{
+	void *grown = __real_realloc(memory, size);
+
+	if (keep && grown && size >= table.size) {
+		table.start = grown;
+		table.size = size;
+	}
+	return grown;
+}
+
+/* Put these bytes, which nobody frees or changes, into shared memory at the addresses they have. A fork copies the page
+ * table of private memory entry by entry, that of shared memory not at all: half a millisecond of every case under
+ * emulation, for 5 MB. Best effort: what does not work leaves everything as it was. */
+static void share_bytes(const void *start, size_t size)
 {
 	const uintptr_t page = 4096;
-	uint32_t size = 0;
-	uintptr_t raw = (uintptr_t)btf__raw_data(btf, &size);
-	uintptr_t from = (raw + page - 1) & ~(page - 1), to = (raw + size) & ~(page - 1);
+	uintptr_t from = ((uintptr_t)start + page - 1) & ~(page - 1), to = ((uintptr_t)start + size) & ~(page - 1);
 	int fd;
 
-	if (!raw || to <= from)
+	if (!start || to <= from)
 		return;
 	fd = memfd_create("btf", MFD_CLOEXEC);
 	if (fd < 0)
@@ -59,13 +75,23 @@ static void share_bytes(const struct btf *btf)
 	close(fd);
 }
 
+static void share_btf(const struct btf *btf)
+{
+	uint32_t size = 0;
+	const void *raw = btf__raw_data(btf, &size);
+
+	share_bytes(raw, size);
+	if (table.size >= (btf__type_cnt(btf) - 1) * sizeof(uint32_t))
+		share_bytes(table.start, table.size);
+}
+
 struct btf *__wrap_btf__load_vmlinux_btf(void)
 {
 	struct btf *btf = kernel && !hidden ? kernel : __real_btf__load_vmlinux_btf();
 
 	if (keep && btf && !kernel) {
 		kernel = btf;
-		share_bytes(btf);
+		share_btf(btf);
 	}
 	return btf;
 }

@@ -31,6 +31,8 @@ struct load_job {
 	const struct case_request *request;
 	struct bpf_trace trace;
 	struct fields *out;
+	const void *object; /* its bytes, when libbpf opened it */
+	size_t object_size;
 	struct map_definition *declared;
 	size_t declared_count;
 	/* The answer. */

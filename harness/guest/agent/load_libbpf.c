@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fixups.h"
+#include "ksyms.h"
 #include "report.h"
 #include "sessions.h"
 
@@ -85,6 +86,8 @@ struct bpf_object *libbpf_open(struct load_job *job)
 		say("the object cannot be read: %s\n", error_name(job->error));
 		return NULL;
 	}
+	job->object = data;
+	job->object_size = size;
 	object = bpf_object__open_mem(data, size, &opts);
 	if (object)
 		sessions_prepare(job, object);
@@ -165,9 +168,11 @@ int libbpf_load(struct load_job *job, struct bpf_object *object, struct bpf_prog
 	load_read_declarations(job, bpf_object__btf(object));
 	fixups_before(job, object, program);
 	set_logs(job, object, program);
+	ksyms_only_of(job->object, job->object_size);
 	bpfcalls_record(&job->trace);
 	error = bpf_object__load(object);
 	bpfcalls_record(NULL);
+	ksyms_only_of(NULL, 0);
 	judge(job, error);
 	fixups_after(job);
 	return -error;

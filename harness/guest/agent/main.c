@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "btfcache.h"
 #include "calls.h"
 #include "case.h"
+#include "hugetext.h"
 #include "kmsg.h"
 #include "port.h"
 #include "probe.h"
@@ -229,8 +231,11 @@ static void on_calls(const struct frame *frame)
 {
 	struct fields childs = {0};
 	struct iovec parts[2];
-	const char *wrong = calls_run(frame, &scratch, &childs);
+	const char *wrong;
 
+	decoder_inherit(&decoder, true); /* the calls' child reads its frame there */
+	wrong = calls_run(frame, &scratch, &childs);
+	decoder_inherit(&decoder, false);
 	if (wrong) {
 		answer_error(frame->id, wrong);
 		return;
@@ -352,7 +357,19 @@ static bool init_memory(void)
 	mallopt(M_TOP_PAD, 256 << 10);
 	scratch.size = SCRATCH;
 	scratch.data = mmap(NULL, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (scratch.data != MAP_FAILED)
+		madvise(scratch.data, SCRATCH, MADV_DONTFORK);
 	return scratch.data != MAP_FAILED && decoder_init(&decoder) && case_init() && calls_init() && blobs_init();
+}
+
+/* The agent goes on until it waits, whatever it has woken: a case's child then runs from its start to its end without
+ * coming back in between, and every switch between the two costs an emulated processor all it knows of addresses.
+ * Children are ordinary processes. */
+static void go_first(void)
+{
+	struct sched_param lowest = {.sched_priority = 1};
+
+	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest);
 }
 
 int main(void)
@@ -371,10 +388,12 @@ int main(void)
 	}
 	if (!init_memory())
 		boot_power_off("the agent has no memory to start with");
+	hugetext_use();
 	probe_all();
 	kmsg_open();
 	if (!port_open(&port, boot_has_word("bpfmatrix.port=ttyS1")))
 		boot_power_off("neither a virtio port bpfmatrix.0 nor a second serial port");
+	go_first();
 	probe_ready();
 	probe_hello(&scratch, 0);
 	answer(MSG_HELLO, 0, true);

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hugetext.h"
 #include "report.h"
 
 #define RESULT_ROOM (4u << 20)   /* of one step: 64 records of 16 KiB, or a large value */
@@ -228,6 +229,7 @@ void scenario_run(struct load_job *job, struct step_clock *clock, struct borrowe
 	s.clock = clock;
 	s.borrowed = borrowed;
 	setpgid(0, 0); /* whatever the steps start can be ended as one */
+	hugetext_leave();
 	if (!reserve(&results, RESULT_ROOM) || !reserve(&room, RESULT_ROOM + STEP_WORDS_MAX + 64)) {
 		load_failed(job, STAGE_RUN, ENOMEM);
 	} else if ((s.object = libbpf_open(job)) && (s.reported = libbpf_choose(job, s.object, true)) && do_steps(&s)) {

@@ -48,7 +48,12 @@ bool decoder_init(struct decoder *d)
 	memset(d, 0, sizeof(*d));
 	d->size = WIRE_HEADER + WIRE_MAX_BODY;
 	d->data = mmap(NULL, d->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return d->data != MAP_FAILED;
+	return d->data != MAP_FAILED && decoder_inherit(d, false);
+}
+
+bool decoder_inherit(const struct decoder *d, bool inherit)
+{
+	return madvise(d->data, d->size, inherit ? MADV_DOFORK : MADV_DONTFORK) == 0;
 }
 
 bool decoder_pending(const struct decoder *d)

@@ -42,6 +42,9 @@ struct decoder {
 };
 
 bool decoder_init(struct decoder *d);
+/* Whether the processes forked from now on have what the decoder holds; at first they have not, and every fork is
+ * spared its pages. */
+bool decoder_inherit(const struct decoder *d, bool inherit);
 /* Where the next bytes from the port go; `room` says how many fit (never 0). */
 uint8_t *decoder_room(struct decoder *d, size_t *room);
 void decoder_filled(struct decoder *d, size_t count);
