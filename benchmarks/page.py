@@ -34,8 +34,10 @@ _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--wi
 _FILTERS = ("q=EACCES", "verdict=reject", "kernel=", "q=reg_type logs", "")
 _OPENED = """
 const done = arguments[0], at = performance.getEntriesByType('navigation')[0];
-requestAnimationFrame(() => setTimeout(() => done([
-  performance.getEntriesByName('first-contentful-paint')[0].startTime, at.loadEventEnd])));
+(function look() {
+  const paint = performance.getEntriesByName('first-contentful-paint')[0];
+  if (paint && at.loadEventEnd) done([paint.startTime, at.loadEventEnd]); else setTimeout(look, 5);
+})();
 """
 _FILTERED = """
 const done = arguments[1], [name, value] = arguments[0].split('=');

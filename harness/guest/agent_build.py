@@ -29,7 +29,7 @@ _COMPILE = (
 )
 _LINK = (
     *("-Wl,--gc-sections", "-Wl,--build-id=none", "-s"),
-    # Text and constants in one segment with 2 MiB of addresses of its own: hugetext.c makes one huge page of it.
+    # Text and constants in one segment with 2 MiB of addresses to itself: one huge page (hugetext.c).
     *("-Wl,-z,noseparate-code", "-Wl,-z,max-page-size=0x200000"),
     # ksyms.c picks from /proc/kallsyms what is needed.
     *("-Wl,--wrap=fopen", "-Wl,--wrap=fopen64"),

@@ -3,8 +3,9 @@
 Every variant has one panel with a tab per kernel; a grid cell is a link to its tab. Panels stand in
 `<noscript>`: without JavaScript they are ordinary parts of the page, opened by the address alone (`:target`);
 with it the browser takes each for one piece of text, which costs nothing when the page is opened, and the
-script makes the panel of a cell when it is looked at. Everything in them is escaped, so no text can end the
-element.
+script makes the panel of a cell when it is looked at. The programs behind the first ones stand in one, too,
+as a table of their own, which the script joins to the first. Everything in them is escaped, so no text can
+end the element.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _BARS = {
     Mark.NOT_RUN: "none",
 }
 _LONG = 200  # rows, from which on only the programs are shown until one is opened
+_FIRST = 20  # programs a browser builds at once, more than a screen: the rest when the page has opened
 
 
 def render(matrix: Matrix, beside: Beside | None = None) -> str:
@@ -72,6 +74,7 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
         run=matrix.run,
         tables=[(matrix, views[:split])] + [(matrix.host_part, views[split:])] * bool(matrix.host),
         host_title=HOST_TITLE,
+        first=_FIRST,
         rows=rows,
         folded=rows > _LONG,
         counts=counts(matrix),
@@ -94,14 +97,14 @@ def _frame(matrix: Matrix, views: Sequence[GroupView], beside: Beside) -> str:
 
 
 def _panel(row: RowView, cap: int | None = None) -> Markup:
-    """Return a panel as ASCII, which a browser keeps in half the memory of a text with one other sign."""
+    """Return a panel as ASCII: one other sign, and a browser may keep all of it in two bytes a sign."""
     text = template("panel.html.j2").render(row=row, cap=cap)
     return Markup(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # noqa: S704 -- escaped
 
 
 def _sizes(matrix: Matrix, views: Sequence[GroupView]) -> str:
     """Say how many columns there are, and how high programs are that are not drawn yet."""
-    rules = [f"#kernel-grid {{ --columns: {len(matrix.kernels)}; }}", "#host-grid { --columns: 1; }"]
+    rules = [f"#kernel-half {{ --columns: {len(matrix.kernels)}; }}", "#host-half { --columns: 1; }"]
     for number in sorted({len(view.rows) for view in views}):
         height = f"calc(4.6rem + {number} * var(--row))"
         rules.append(f".n{number} {{ contain-intrinsic-height: auto {height}; }}")

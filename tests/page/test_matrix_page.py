@@ -102,6 +102,16 @@ def hostile() -> str:
     return page(run, Beside((changes,), {RUN.cases[0].id: (night,)}, notes=(HOSTILE,)))
 
 
+def long() -> str:
+    """Forty programs, more than a browser builds before the page has opened."""
+    cases = []
+    for part in ("a", "b", "c", "d"):
+        for case in RUN.cases:
+            names = {"program": f"{case.program}_{part}", "id": case.id.replace("[", f"_{part}[")}
+            cases.append(dataclasses.replace(case, **names))
+    return page(dataclasses.replace(RUN, cases=tuple(cases)), Beside())
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     pages = {
@@ -110,6 +120,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "hostile": hostile(),
         "behaving": render(behaving(), "html"),
         "hosted": render(hosted(), "html"),
+        "long": long(),
     }
     with served(tmp_path_factory.mktemp("pages"), pages) as site:
         yield site
@@ -224,6 +235,60 @@ def test_the_address_alone_opens_a_cell(browser: webdriver.Chrome, site: Site) -
     assert len(open_panels(browser)) == 1
     tab = browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)")
     assert tab.get_attribute("id") == anchor
+
+
+def last_program(browser: webdriver.Chrome) -> WebElement:
+    """The last of forty, once the script has joined it to the first ones, or as it stands without one."""
+
+    def joined(driver: webdriver.Chrome) -> WebElement | None:
+        bodies = driver.find_elements(By.CSS_SELECTOR, ".grid tbody")
+        return bodies[-1] if len(bodies) == 40 else None
+
+    return WebDriverWait(browser, 10).until(joined)
+
+
+def test_programs_behind_the_first_ones_are_there_when_the_page_has_opened(
+    browser: webdriver.Chrome, site: Site
+) -> None:
+    browser.get(f"{site[0]}/long.html")
+    last_program(browser)
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".row td")) == 4 * 340
+    grids = browser.execute_script(
+        "return [...document.querySelectorAll('.grid')].map(grid => ["
+        " grid.getBoundingClientRect().width, grid.tHead.rows[0].cells.length,"
+        " grid.querySelector('.cells td').getBoundingClientRect().left])"
+    )
+    assert len({tuple(grid) for grid in grids}) == 1, (
+        "what stands in two tables without a script looks as one"
+    )
+
+
+def test_an_address_behind_the_first_programs_opens_its_cell_and_its_program(
+    browser: webdriver.Chrome, site: Site
+) -> None:
+    browser.get(f"{site[0]}/long.html")
+    cell = last_program(browser).find_elements(By.CSS_SELECTOR, ".row a")[-1]
+    anchor = (cell.get_attribute("href") or "").split("#")[1]
+    program = last_program(browser).get_attribute("id")
+    browser.get("about:blank")
+    browser.get(f"{site[0]}/long.html#{anchor}")
+    assert sheet(browser).is_displayed()
+    assert browser.find_element(By.CSS_SELECTOR, ".tab:is(:target,.open)").get_attribute("id") == anchor
+    browser.get("about:blank")
+    browser.get(f"{site[0]}/long.html#{program}")
+    place = last_program(browser).rect["y"] - (browser.execute_script("return window.scrollY") or 0)
+    assert 0 <= place < 900
+
+
+@scripted
+def test_a_filter_in_the_address_counts_every_program(browser: webdriver.Chrome, site: Site) -> None:
+    browser.get(f"{site[0]}/honest.html?q=leak")
+    once = shown_rows(browser)
+    browser.get(f"{site[0]}/long.html?q=leak")
+    assert sorted(shown_rows(browser)) == sorted(4 * once)
+    assert browser.find_element(By.ID, "shown").text == f"{4 * len(once)} of 272 rows"
+    browser.get(f"{site[0]}/long.html?kernel=6.1")
+    assert browser.find_element(By.ID, "shown").text == "272 rows"
 
 
 def test_hostile_words_do_nothing_and_are_shown(browser: webdriver.Chrome, site: Site) -> None:

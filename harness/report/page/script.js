@@ -9,6 +9,23 @@
   var groups = null, total = Number(main.dataset.rows);
   var opened = "", before = null;
 
+  // --- the programs behind the first ones, text until the page has opened or something asks for all of them
+
+  function complete() {
+    each(document.querySelectorAll(".rest"), function (kept) {
+      var made = document.createElement("template"), table = kept.previousElementSibling;
+      made.innerHTML = kept.textContent;
+      each(made.content.querySelectorAll("tbody"), adopt);
+      table.append.apply(table, made.content.querySelectorAll("tbody"));
+      kept.remove();
+    });
+  }
+
+  function adopt(body) {
+    body.querySelector(".fold").setAttribute("role", "button");
+    mark(body);
+  }
+
   // --- rows, taken from the page when a filter first asks for them
 
   function cellOf(element) {
@@ -21,6 +38,7 @@
 
   function index() {
     if (groups) { return groups; }
+    complete();
     groups = [];
     var causes = {};
     each(document.querySelectorAll("#cause option"), function (option) { causes[option.dataset.c] = option.dataset.t; });
@@ -116,6 +134,7 @@
     if (later.length > SOME) { soon(reveal); }
   }
   function revealAll() {
+    complete();
     each(main.querySelectorAll(".later"), function (body) { body.classList.remove("later"); });
   }
 
@@ -146,7 +165,10 @@
         count += here;
       });
       soon(reveal);
-    } else { count = state.kernel ? main.querySelectorAll(".half:not([hidden]) .row").length : total; }
+    } else if (state.kernel) {
+      complete();
+      count = main.querySelectorAll(".half:not([hidden]) .row").length;
+    } else { count = total; }
     document.getElementById("shown").textContent = count === total ? total + " rows" : count + " of " + total + " rows";
     document.getElementById("none").hidden = count > 0;
   }
@@ -177,7 +199,7 @@
     if (!isOpen(body) && !main.classList.contains("narrowed")) { turn(body); }
   }
 
-  each(document.querySelectorAll(".fold"), function (link) { link.setAttribute("role", "button"); });
+  each(document.querySelectorAll(".grid tbody"), adopt);
   var all = document.getElementById("all");
   function sayAll() { all.textContent = folded ? "unfold all" : "fold all"; }
   all.addEventListener("click", function () {
@@ -251,22 +273,24 @@
   function follow() {
     var anchor = decodeURIComponent(location.hash.slice(1));
     if (/^r\d+k\d+$/.test(anchor)) {
+      revealAll();
       var link = linkTo(anchor);
       if (link) {
-        revealAll();
         unfolded(link.closest("tr"));
         if (!opened && !link.closest(".row").hidden) { link.scrollIntoView({ block: "nearest" }); }
         before = link;
       }
       show(anchor);
-    } else if (opened) { close(); }
+    } else if (opened) {
+      close();
+    } else if (anchor && !document.getElementById(anchor)) {
+      complete();
+      if (document.getElementById(anchor)) { location.replace(location.hash); }
+    }
   }
 
-  // The programs below the first screen (style.css) are drawn when the page has opened, or now where the address names some.
-  function complete() { document.documentElement.classList.add("complete"); }
-  if (location.hash || location.search || document.readyState === "complete") { complete(); } else {
-    window.addEventListener("load", complete);
-  }
+  window.addEventListener("load", function () { soon(complete); });
+  window.addEventListener("beforeprint", complete);
   window.addEventListener("hashchange", follow);
   follow();
 
