@@ -45,6 +45,8 @@ def only_night(nights: Path) -> Iterator[None]:
             "another night is being made", where=str(nights), hint="wait until it has ended"
         ) from error
     try:
+        for draft in nights.glob(".*.tmp"):  # of a page whose writer was killed
+            draft.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

@@ -19,15 +19,15 @@ _WAIT_S = 30.0  # for another run that is writing
 
 
 @contextmanager
-def opened(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[sqlite3.Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the history for recording, making or migrating it; on success everything done is committed.
 
     UserError for a file that is no history or is from a newer version; InfrastructureError when the disk is
-    full, or another run is writing for longer than `wait_s` seconds.
+    full, or another run is writing for longer than half a minute.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=wait_s, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)) as connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("BEGIN IMMEDIATE")
             _migrate(connection, path)

@@ -109,6 +109,14 @@ def test_killed_at_twenty_moments_nothing_earlier_is_lost_and_the_next_night_is_
     assert all(f'href="{record.name}/matrix.html"' in page for record in folders.finished(NIGHTS))
 
 
+def test_half_a_page_of_a_killed_night_is_removed_by_the_next_one() -> None:
+    assert main(["nightly"]) == 0
+    half = NIGHTS / ".index.html.abcd1234.tmp"
+    half.write_text("<!doctype html>")
+    assert main(["nightly"]) == 0
+    assert not half.exists()
+
+
 def finished_kernel(seconds: float = 60) -> str:
     """Wait until a night has kept a kernel; its name."""
     end = time.monotonic() + seconds
@@ -191,8 +199,7 @@ def test_a_locked_history_costs_the_night_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["nightly"])
-    opened = historyfile.opened
-    monkeypatch.setattr("harness.record.history.opened", lambda path: opened(path, wait_s=0.2))
+    monkeypatch.setattr(historyfile, "_WAIT_S", 0.2)
     with closing(sqlite3.connect(HISTORY, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert main(["nightly"]) == 0

@@ -116,11 +116,12 @@ def test_a_migration_that_fails_leaves_the_old_file(path: Path, monkeypatch: pyt
 
 def test_another_writer_is_waited_for_and_then_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append(path, night(1))
+    monkeypatch.setattr(historyfile, "_WAIT_S", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with (
             pytest.raises(InfrastructureError, match="another process") as caught,
-            historyfile.opened(path, wait_s=0.1),
+            historyfile.opened(path),
         ):
             pass
         assert "fuser" in str(caught.value)
