@@ -12,7 +12,6 @@ from harness.errors import InfrastructureError, UserError
 from harness.guest import agent_build
 from harness.guest.agent_build import agent_digest, build_agent
 
-
 # What the linker puts in the place of the C library's own, which the agent's sources define.
 NOTHING = """
 #include <stdio.h>
