@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -17,13 +15,15 @@ from tabulate import tabulate
 from benchmarks.asking import asking_text
 from benchmarks.byhand import VngUser, floor_seconds
 from benchmarks.catalogue import Catalogue, measure_catalogue
+from benchmarks.machine import machine, say
 from benchmarks.ours import Ours, measure
+from benchmarks.page import page_text
 from benchmarks.probing import probing_text
 from benchmarks.select import chosen_cases, default_specs
 from benchmarks.thousand import CASES
 from harness.catalog.kernels import KernelSpec
 from harness.model import BuiltObject
-from harness.pipeline import timestamp, tool_versions
+from harness.paths import project_root
 
 REPEATS = 3
 _HEADER = """# Benchmarks
@@ -75,6 +75,9 @@ def main(names: tuple[str, ...], write: Path | None, *, catalogue: bool) -> None
         probing_text([spec.name for spec in specs]),
         "\nPrinted by `python -m benchmarks.asking`: how long `harness.features.supports` takes.\n",
         asking_text(),
+        "\n## The page\n",
+        "Printed by `python -m benchmarks.page`: the HTML of runs, opened and filtered in Chromium.\n",
+        page_text(project_root() / "reports" / "run.json"),
         "",
     ]
     text = "\n".join(parts)
@@ -219,26 +222,6 @@ def case_table(rows: list[Row]) -> str:
 def peak(row: Row) -> float:
     """The larger of the two guests' peaks."""
     return max(row.cold.guest_mib, row.restored.guest_mib)
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next(
-        (line.partition(":")[2].strip() for line in info if line.startswith("model name")), "unknown CPU"
-    )
-    memory = next(
-        line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
-    )
-    tools = ", ".join(f"{name} {version}" for name, version in tool_versions(()).items())
-    gib = int(memory.split()[1]) / (1 << 20)
-    size = f"{os.cpu_count()} CPUs, {gib:.0f} GiB, Linux {platform.release()}"
-    return f"{cpu}, {size}; emulation (TCG); {tools}; {timestamp()}."
-
-
-def say(text: str) -> None:
-    """Tell what is being measured, on standard error."""
-    click.echo(f"… {text}", err=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """`python -m benchmarks.page [RUN.json]`: size of the page of a matrix, and how fast it opens and filters.
 
-Two pages: one of 300 rows and 12 kernels made of the cells of a run, with their logs, and that of the run.
-Chromium opens each from a file, without a window; a filter is measured from the input to the frame that shows
-the rows. Medians.
+Chromium opens each page from a file, without a window; a filter is measured from the input to the frame that
+shows the rows. Medians.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from tabulate import tabulate
 
-from benchmarks.__main__ import machine, say
+from benchmarks.machine import machine, say
 from harness.model import HOST, CaseResult, KernelRun, Run
 from harness.record.history import Entry, Night
 from harness.record.runfile import read
@@ -29,6 +28,7 @@ from harness.report import Beside, page
 from harness.report.htmlhistory import NIGHTS
 
 ROWS, KERNELS, REPEATS = 300, 12, 9
+_BROWSER, _DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,900")
 # Twice: the first time a filter is used the page is indexed, too.
 _FILTERS = ("q=EACCES", "verdict=reject", "kernel=", "q=reg_type logs", "")
@@ -66,7 +66,15 @@ class Figures:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure both pages and print the text for docs/benchmarks.md."""
-    run = read(Path(arguments[0] if arguments else "reports/run.json"))
+    text = page_text(Path(arguments[0] if arguments else "reports/run.json"))
+    print(f"{machine()}\n\n{text}")
+
+
+def page_text(path: Path) -> str:
+    """The table of both pages, and what they are; a sentence where there is no browser."""
+    if not (Path(_BROWSER).is_file() and Path(_DRIVER).is_file()):
+        return "Not measured: Chromium or its driver is missing here (`make test` installs both)."
+    run = read(path)
     pages = (
         (f"{ROWS} rows, {KERNELS} kernels, {NIGHTS} nights", enlarged(run)),
         (f"{len(run.cases):,} cases, {len(run.kernels)} kernels", (run, Beside())),
@@ -75,10 +83,13 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="bpfmatrix-page-") as folder:
         for name, (shown, beside) in pages:
             say(f"the page of {name}")
-            path = Path(folder) / "matrix.html"
-            path.write_text(page(shown, beside), encoding="utf-8")
-            figures.append(_measured(name, path, folder))
-    print(f"{machine()}\n\n{table(figures)}")
+            file = Path(folder) / "matrix.html"
+            file.write_text(page(shown, beside), encoding="utf-8")
+            figures.append(_measured(name, file, folder))
+    return (
+        f"{table(figures)}\n\nThe first page is {ROWS} rows of `reports/run.json` on {KERNELS} kernels, with "
+        f"their logs and {NIGHTS} nights of history; the second is that run's."
+    )
 
 
 def enlarged(run: Run) -> tuple[Run, Beside]:
@@ -126,10 +137,10 @@ def _case(case: CaseResult, kernel: KernelRun, number: int) -> CaseResult:
 
 def _measured(name: str, path: Path, folder: str) -> Figures:
     options = Options()
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = _BROWSER
     for flag in (*_FLAGS, f"--user-data-dir={folder}/profile"):
         options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    browser = webdriver.Chrome(options=options, service=Service(_DRIVER))
     try:
         opened, first, later = [], [], []
         for _ in range(REPEATS):

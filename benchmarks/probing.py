@@ -49,7 +49,9 @@ def probing_text(names: list[str]) -> str:
         f"{table}\n\nRestored guests; `bpfmatrix features` asks in as many guests of a kernel as there are "
         f"processors, at most two ({os.cpu_count()} processors here). An answer is about a feature; of "
         "helpers and kernel functions about a feature and a program type. bpftool: `bpftool -j feature probe "
-        "kernel full` in the same guest."
+        "kernel full` in the same guest. It asks a third of it: no kernel functions, attach types, "
+        "links, commands or flags, and no helper of tracing, LSM, struct_ops and extension programs; and it "
+        "takes most of what 6.12 and newer refuse for a yes ([bpftool.md](bpftool.md))."
     )
 
 

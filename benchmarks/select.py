@@ -22,8 +22,8 @@ def default_specs() -> tuple[KernelSpec, ...]:
 def chosen_cases(name: str) -> tuple[Kernel, tuple[PlannedCase, ...]]:
     """Kernel `name` and a hundred variants spread evenly over the catalogue.
 
-    What bpftool cannot be asked for is left out: the raw loader, limits of the case's own, and the variants
-    marked slow, which would drown everything else.
+    What bpftool cannot be asked for is left out: the raw loader, limits and capabilities of the case's own;
+    and the variants marked slow, which would drown everything else.
     """
     spec = select(load_kernels(project_root() / "kernels.yaml"), [name])[0]
     kernel = KernelStore().ensure(spec)
@@ -36,7 +36,8 @@ def chosen_cases(name: str) -> tuple[Kernel, tuple[PlannedCase, ...]]:
 
 def _fits(planned: PlannedCase) -> bool:
     variant = planned.case.variant
-    plain = variant.settings.loader is Loader.LIBBPF and variant.settings.memlock is None
+    settings = variant.settings
+    plain = settings.loader is Loader.LIBBPF and settings.memlock is None and settings.capabilities is None
     small = planned.case.program.pitfall != "N02"  # sizes and counts at the kernel's limits: seconds each
-    loaded_only = not variant.slow and not variant.scenario and not variant.settings.disposable
+    loaded_only = not variant.slow and not variant.scenario and not settings.disposable
     return plain and small and loaded_only and isinstance(planned.built, BuiltObject)
