@@ -22,10 +22,8 @@ from harness.paths import cache_dir
 # (`python -m benchmarks`), and several guests fit on one machine.
 _SMALL_TCG = ("-accel", "tcg,tb-size=32")
 # Emulated, a string instruction goes byte by byte where the processor says that this is fast (ERMS, FSRM);
-# without these, kernels move eight bytes a step. Leaving AVX out has shown no gain (docs/decisions.md).
-_WITHOUT = ",-erms,-fsrm,-avx,-avx2"
-
-
+# without these, kernels move eight bytes a step (docs/decisions.md has what that gives).
+_WITHOUT = ",-erms,-fsrm"
 _BTF_MAGIC = (b"\x9f\xeb", b"\xeb\x9f")
 WARM = "warm"  # the agent's name for the warm-up object
 
