@@ -17,9 +17,11 @@ from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.model import HOST, Case, CaseResult, Kernel
 from harness.paths import project_root
-from harness.pipeline import RunOptions, Silent, build_cases, run
+from harness.pipeline import run
+from harness.plan import RunOptions, build_cases
 from harness.report import write_all
 from harness.schedule import guests_beside
+from harness.watching import Silent
 
 JOBS = os.cpu_count() or 1  # as `bpfmatrix run` does
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.crew import warm_object
 from harness.execute import KernelSession
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.model import Case, CaseResult, Kernel, VerdictKind
-from harness.pipeline import PlannedCase, warm_object
+from harness.plan import PlannedCase
 
 
 @dataclass(frozen=True, slots=True)

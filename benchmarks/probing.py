@@ -11,6 +11,7 @@ import click
 from tabulate import tabulate
 
 from benchmarks.select import default_specs
+from harness.crew import warm_object
 from harness.features.bpftool.both import ask_both
 from harness.features.measured import MeasuredKernel
 from harness.features.probe.crew import Crew
@@ -18,7 +19,6 @@ from harness.features.probe.measure import Measurement, Unwatched
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.model import Kernel
-from harness.pipeline import warm_object
 
 TARGET = "≤ 15"
 

@@ -9,7 +9,8 @@ from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.model import BuiltObject, Kernel, Loader
 from harness.paths import project_root
-from harness.pipeline import PlannedCase, RunOptions, Silent, build_cases
+from harness.plan import PlannedCase, RunOptions, build_cases
+from harness.watching import Silent
 
 VARIANTS = 100
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from benchmarks.ours import peak_mib
 from benchmarks.select import chosen_cases
+from harness.crew import warm_object
 from harness.execute import KernelSession
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.model import CaseResult, Kernel
-from harness.pipeline import PlannedCase, assemble, warm_object
+from harness.pipeline import assemble
+from harness.plan import PlannedCase
 from harness.report import write_all
 
 CASES = 1000

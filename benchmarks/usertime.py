@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.ours import on_kernel
+from harness.crew import warm_object
 from harness.execute import KernelSession
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.model import HOST, Kernel
-from harness.pipeline import PlannedCase, warm_object
+from harness.plan import PlannedCase
 
 _SAMPLE = 200
 _TICK = 0.01  # USER_HZ, the unit of /proc/PID/stat on x86_64

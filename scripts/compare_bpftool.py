@@ -12,12 +12,12 @@ from pathlib import Path
 
 import click
 
+from harness.crew import warm_object
 from harness.features.bpftool.both import Both, ask_both
 from harness.features.bpftool.compare import reason_of
 from harness.features.bpftool.page import render
 from harness.guest.options import GuestOptions
 from harness.options import Choice, obtain, wanted_kernels
-from harness.pipeline import warm_object
 
 
 @click.command()

@@ -8,22 +8,24 @@ from pathlib import Path
 
 import click
 
-from harness import pipeline
 from harness.build.toolchain import find_compilers
 from harness.catalog.kernels import KernelSpec
 from harness.catalog.programs import load_programs
 from harness.catalog.schemacheck import suggest
 from harness.cli.common import takes_choice
+from harness.crew import warm_object
 from harness.errors import HarnessError, InfrastructureError, UserError
 from harness.execute import KernelSession, describe_kernel
 from harness.guest.options import GuestOptions
 from harness.model import BuildFailure, BuiltObject, Case, Kernel, Program, Run
 from harness.options import Choice, by_age, obtain, wanted_kernels
 from harness.paths import project_root
+from harness.plan import RunOptions, build_cases
 from harness.progress import RunProgress
 from harness.record.bisect import Bisected, Probe, bisect
 from harness.record.snapshot import Answer, record
 from harness.verdict.text import one_line
+from harness.watching import Silent
 
 _EPILOG = """\b
 Examples:
@@ -96,11 +98,11 @@ class _Search:
         self._progress = progress
         ends = obtain((specs[0], specs[-1]), report=progress.fetch_report).kernels
         compilers = find_compilers(choice.clang)[:1]
-        options = pipeline.RunOptions(kernels=ends, programs=(program,), compilers=compilers)
-        (planned, *_) = pipeline.build_cases(options, pipeline.Silent())
+        options = RunOptions(kernels=ends, programs=(program,), compilers=compilers)
+        (planned, *_) = build_cases(options, Silent())
         self._case: Case = planned.case
         self._built: BuiltObject | BuildFailure = planned.built
-        self._warm = pipeline.warm_object()
+        self._warm = warm_object()
 
     def end(self, name: str) -> Answer:
         """Return the answer at an end, which must have one."""

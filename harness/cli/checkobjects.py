@@ -29,6 +29,7 @@ from harness.kernels.store import KernelStore
 from harness.model import BuildFailure, Kernel, Program, ProgramKind, Run
 from harness.options import Choice, obtain, wanted_kernels
 from harness.paths import project_root
+from harness.plan import RunOptions
 from harness.progress import RunProgress
 from harness.report.objectcheck import ObjectReport, one_liner, render, to_json
 
@@ -157,7 +158,7 @@ def _load(paths: Sequence[Path], kernels: Sequence[str]) -> Run:
     compiled = all(program.kind is ProgramKind.OBJECT for program in programs)
     with RunProgress() as progress:
         got = obtain(specs, "skip", progress.fetch_report)
-        options = pipeline.RunOptions(
+        options = RunOptions(
             kernels=got.kernels,
             programs=programs,
             compilers=() if compiled else find_compilers(())[:1],

@@ -12,6 +12,7 @@ from tabulate import tabulate
 from harness.catalog.kernels import ImageSource, KernelSpec
 from harness.cli.common import takes_choice
 from harness.cli.featureprogress import FeatureProgress
+from harness.crew import warm_object
 from harness.errors import InfrastructureError, UserError
 from harness.features.changes import changes
 from harness.features.disagreements import disagreements, explanations, unexplained
@@ -24,7 +25,6 @@ from harness.guest.agent_build import build_agent
 from harness.kernels.errors import KernelUnavailable
 from harness.model import Kernel
 from harness.options import Choice, Obtained, obtain, usable_folder, wanted_kernels
-from harness.pipeline import warm_object
 from harness.report.disagreements import summary
 from harness.schedule import auto_jobs
 

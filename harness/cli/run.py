@@ -20,6 +20,7 @@ from harness.keyword import Matcher, compile_keyword
 from harness.model import HOST, Case, Program, ProgramKind, Run
 from harness.options import Choice, obtain, usable_folder, wanted_kernels
 from harness.paths import project_root
+from harness.plan import RunOptions
 from harness.progress import RunProgress
 from harness.report import terminal, write_all
 from harness.summary import described, next_command, summary
@@ -94,7 +95,7 @@ def run(
     out = usable_folder(choice.out)
     with RunProgress() as progress:
         got = obtain(specs, choice.missing_kernel, progress.fetch_report)
-        options = pipeline.RunOptions(
+        options = RunOptions(
             kernels=got.kernels,
             programs=sources,
             compilers=compilers,

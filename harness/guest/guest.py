@@ -14,7 +14,7 @@ from harness.errors import InfrastructureError
 from harness.guest.accel import KvmVerdict, remember, wants_kvm
 from harness.guest.assets import WARM, Assets
 from harness.guest.calls import Answers, Call, PatchKind, Sys, answers_of, argument, calls_fields
-from harness.guest.errors import GuestConfused, GuestFailure, GuestSilent
+from harness.guest.errors import GuestConfused, GuestFailure, GuestGone, GuestSilent
 from harness.guest.exchange import LoadRequest, case_fields, facts_of, observation_of
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.guest.port import Port
@@ -46,7 +46,7 @@ class Guest:
         self.facts: GuestFacts
         self.ready_seconds = 0.0
         self.restored = False
-        self.note = ""  # why there is no snapshot, or why one was thrown away
+        self.note = ""  # why there is no snapshot, why one was thrown away, why a boot was repeated
 
     def __enter__(self) -> Self:
         return self
@@ -245,11 +245,24 @@ def _insist(holds: bool, otherwise: str) -> None:
 
 
 def _boot_with_clock(assets: Assets, options: GuestOptions, config: frozenset[str]) -> Guest:
-    """A booted guest whose clock keeps time, saved where snapshots are wanted."""
+    """A booted guest whose clock keeps time, saved where snapshots are wanted.
+
+    An emulated kernel that dies while it boots is booted once more: with two processors one can come upon
+    code the other is just patching (seen on 6.12, an int3 in sched_clock_cpu()).
+    """
+    died = ""
     for _ in range(_BOOTS):
-        guest, rate = _boot(assets, options, config)
+        try:
+            guest, rate = _boot(assets, options, config)
+        except InfrastructureError as problem:
+            if died or assets.accel == "kvm" or not isinstance(problem.__cause__, GuestGone):
+                raise
+            died = f"booted twice; the first time: {problem.what.splitlines()[0]}"
+            continue
         if 1 / _CLOCK_FACTOR < rate < _CLOCK_FACTOR:
-            return _saved(guest) if options.snapshots else guest
+            guest = _saved(guest) if options.snapshots else guest
+            guest.note = "; ".join(filter(None, (guest.note, died)))
+            return guest
         guest.close()
     raise InfrastructureError(
         f"the clock of kernel {assets.kernel.name}'s guest is wrong: it ran {rate:.1f} times as fast as ours "

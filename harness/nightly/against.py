@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from harness.model import HOST, CaseResult, Outcome, Run
 from harness.nightly.measure import Measured, again
-from harness.pipeline import Progress
 from harness.record.changes import Change, ChangeKind, Changes, Thresholds
 from harness.record.compare import compare_runs
 from harness.record.snapshot import Snapshot
 from harness.verdict.repeat import answer
 from harness.verdict.text import one_line
+from harness.watching import Progress
 
 # A hang or a crash is never retried away; what is not there cannot be retried.
 _FINAL = frozenset(

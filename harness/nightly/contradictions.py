@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.crew import warm_object
 from harness.features.disagreements import Disagreement, disagreements, news, unexplained
 from harness.features.documented import documented
 from harness.features.measured import MeasuredKernel
 from harness.features.probe.crew import Crew
 from harness.features.probe.measure import Measurement, Unwatched
-from harness.pipeline import RunOptions, warm_object
+from harness.plan import RunOptions
 from harness.record.changes import Change, ChangeKind, Changes
 from harness.verdict.text import one_line
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.guest.options import GuestOptions
 from harness.model import BuiltObject, CaseResult, Kernel, KernelRun, Run
-from harness.pipeline import PlannedCase
+from harness.plan import PlannedCase
 from harness.record import runfile
 from harness.record.atomic import replacing
 from harness.record.fingerprint import harness_digest, source_digest

@@ -10,7 +10,8 @@ from harness import pipeline
 from harness.errors import UserError
 from harness.model import HOST, CaseResult, Kernel, KernelRun, Run
 from harness.nightly.journal import Journal, plan_of
-from harness.pipeline import PlannedCase, Progress, RunOptions
+from harness.plan import PlannedCase, RunOptions, build_cases
+from harness.watching import Progress, Silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def measure(options: RunOptions, progress: Progress, work: Path) -> Measured:
 
     Raises UserError when there is nothing to measure.
     """
-    planned = pipeline.build_cases(options, progress)
+    planned = build_cases(options, progress)
     if not planned:
         raise UserError("no case matches", hint="see the ids there are: pytest --collect-only -q")
     journal = Journal(work, plan_of(options.kernels, planned, options.guest))
@@ -58,7 +59,7 @@ def on_release_before(
     They are no part of the night: what is not as expected there is not told, and nothing is counted.
     """
     progress.fetching(kernel.name, f"asking {kernel.version}, the release before, {len(ids)} cases")
-    return _rows(measured, ids, (kernel,), pipeline.Silent())
+    return _rows(measured, ids, (kernel,), Silent())
 
 
 def _rows(

@@ -21,10 +21,11 @@ from harness.nightly.publish import write_files, write_index
 from harness.nightly.refresh import Report, refresh_all
 from harness.nightly.releases import ask_releases_before
 from harness.nightly.types import Findings, KernelNight, Night, NightRecord, Refreshed, Wishes
-from harness.pipeline import Progress, RunOptions
+from harness.plan import RunOptions
 from harness.record.changes import Changes
 from harness.summary import described
 from harness.verdict.text import one_line
+from harness.watching import Progress
 
 _Keep = Callable[[Case], bool]
 

@@ -11,10 +11,10 @@ from harness.model import HOST, CaseResult
 from harness.nightly.against import compare_all
 from harness.nightly.before import release_before
 from harness.nightly.measure import Measured, on_release_before
-from harness.pipeline import Progress
 from harness.record.changes import Attribution, Change, ChangeKind, Changes, Thresholds
 from harness.record.snapshot import Snapshot
 from harness.verdict.repeat import answer
+from harness.watching import Progress
 
 _MOST = 40  # cases of a kernel: a kernel that refuses everything needs no more evidence
 _WHOLE = (ChangeKind.CASE_MISSING, ChangeKind.KERNEL_MISSING)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import pipeline
+from harness.crew import warm_object
 from harness.execute import KernelSession
 from harness.guest.options import GuestOptions
 from harness.model import BuildFailure, BuiltObject, Case, Compiler, Kernel, KernelRun, Program
+from harness.plan import PlannedCase, RunOptions, build_cases, places
+from harness.watching import Silent
 
 
 class Guests:
@@ -30,7 +32,7 @@ class Guests:
         self._current = name
         if name not in self._sessions:
             if not self._warm_known:
-                self._warm, self._warm_known = pipeline.warm_object(), True
+                self._warm, self._warm_known = warm_object(), True
             self._sessions[name] = KernelSession(self._kernels[name], self._options, self._warm)
         session = self._sessions[name]
         session.start()
@@ -56,7 +58,7 @@ class Workshop:
         self._kernels = tuple(kernels)
         self._missing = tuple(missing)
         self._compilers = tuple(compilers)
-        self._planned: dict[str, tuple[pipeline.PlannedCase, ...]] = {}
+        self._planned: dict[str, tuple[PlannedCase, ...]] = {}
 
     def cases(self, program: Program) -> tuple[Case, ...]:
         """Return the cases of `program`; builds it now when only its object knows its variants."""
@@ -64,7 +66,7 @@ class Workshop:
             self._planned[program.name] = self._plan(program)
             return tuple(planned.case for planned in self._planned[program.name])
         several = len(self._compilers) > 1
-        names = pipeline.places(program, self._kernels, self._missing)
+        names = places(program, self._kernels, self._missing)
         return tuple(
             Case(program, variant, name, clang, several)
             for name in names
@@ -80,16 +82,14 @@ class Workshop:
             planned = self._plan(program, () if case.compiler is None else (case.compiler,))
         return next(entry.built for entry in planned if _same(entry.case, case))
 
-    def _plan(
-        self, program: Program, compilers: Sequence[Compiler] | None = None
-    ) -> tuple[pipeline.PlannedCase, ...]:
-        options = pipeline.RunOptions(
+    def _plan(self, program: Program, compilers: Sequence[Compiler] | None = None) -> tuple[PlannedCase, ...]:
+        options = RunOptions(
             kernels=self._kernels,
             missing=self._missing,
             programs=(program,),
             compilers=tuple(self._compilers if compilers is None else compilers),
         )
-        return pipeline.build_cases(options, pipeline.Silent())
+        return build_cases(options, Silent())
 
 
 def _same(left: Case, right: Case) -> bool:

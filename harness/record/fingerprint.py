@@ -17,7 +17,7 @@ from harness.scenario import Check
 _SHORT = 12  # hex digits, where a person reads them
 # What takes part in a verdict. Reports, commands and records do not: they may change freely.
 _ROOMS = ("build", "catalog", "guest", "model", "verdict")
-_MODULES = ("execute.py", "pipeline.py", "scenario.py")
+_MODULES = ("crew.py", "execute.py", "pipeline.py", "plan.py", "scenario.py")
 _SUFFIXES = (".py", ".c", ".h", ".yaml", ".json")
 # Options of a run rather than the author's words, or places in files.
 _NOT_THE_AUTHORS = ("time_limit_s", "line", "origin", "why")

@@ -209,9 +209,9 @@ def install(put: Callable[[str, Any], None]) -> None:
     put("harness.kernels.store.KernelStore.cached", cached)
     put("harness.kernels.store.KernelStore.kept", kept)
     put("harness.cli.nightly.find_compilers", lambda _names: (CLANG,))
-    put("harness.pipeline.KernelSession", FakeSession)
-    put("harness.pipeline.warm_object", lambda: None)
-    put("harness.pipeline.Builder.build_all", build_all)
+    put("harness.crew.KernelSession", FakeSession)
+    put("harness.crew.warm_object", lambda: None)
+    put("harness.plan.Builder.build_all", build_all)
     put("harness.nightly.night.compare_with_documents", lambda _options: None)
 
 

@@ -109,7 +109,7 @@ def install(put: Callable[[str, Any], None]) -> None:
     put("harness.kernels.store.KernelStore.ensure", ensure)
     put("harness.pytest_plugin.session.find_compilers", lambda _names: (CLANG,))
     put("harness.pytest_plugin.guests.KernelSession", FakeSession)
-    put("harness.pytest_plugin.guests.pipeline.warm_object", lambda: None)
+    put("harness.pytest_plugin.guests.warm_object", lambda: None)
     put(
         "harness.pytest_plugin.guests.Workshop.build",
         lambda _self, _case: BuiltObject(Path("x.o"), "00", "int x;", CLANG, ("f",)),

@@ -239,8 +239,8 @@ def guests(project: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr("harness.cli.bisect.obtain", obtain)
     monkeypatch.setattr("harness.cli.bisect.find_compilers", lambda _names: (clang,))
     monkeypatch.setattr("harness.cli.bisect.KernelSession", Session)
-    monkeypatch.setattr("harness.cli.bisect.pipeline.build_cases", built)
-    monkeypatch.setattr("harness.cli.bisect.pipeline.warm_object", lambda: None)
+    monkeypatch.setattr("harness.cli.bisect.build_cases", built)
+    monkeypatch.setattr("harness.cli.bisect.warm_object", lambda: None)
     BROKEN.clear()
     return BROKEN
 

@@ -20,6 +20,7 @@ from harness.cli import main
 from harness.errors import InfrastructureError
 from harness.model import Case, Compiler, Run
 from harness.options import Obtained
+from harness.plan import RunOptions
 from harness.report import FORMATS
 
 PROGRAM = 'SEC("socket") int f(void *c) { return {{ n }}; }\n'
@@ -44,11 +45,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, run: Run | BaseException) -> list[pipeline.RunOptions]:
+def answer(monkeypatch: pytest.MonkeyPatch, run: Run | BaseException) -> list[RunOptions]:
     """Have the pipeline give `run`; returns the options it was called with."""
-    called: list[pipeline.RunOptions] = []
+    called: list[RunOptions] = []
 
-    def fake(options: pipeline.RunOptions, _progress: Any) -> Run:
+    def fake(options: RunOptions, _progress: Any) -> Run:
         called.append(options)
         if isinstance(run, BaseException):
             raise run
@@ -127,7 +128,7 @@ def test_an_interrupted_run_is_written_and_says_so(
 def test_sigterm_ends_a_run_like_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
-    def fake(_options: pipeline.RunOptions, _progress: Any) -> Run:
+    def fake(_options: RunOptions, _progress: Any) -> Run:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             signal.pause()

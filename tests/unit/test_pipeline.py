@@ -28,7 +28,9 @@ from harness.model import (
     Verdict,
     VerdictKind,
 )
+from harness.plan import RunOptions
 from harness.schedule import guests_beside
+from harness.watching import Silent
 
 BUILT = BuiltObject(Path("x.o"), "00", "int x;", None, ("f",))
 
@@ -97,19 +99,19 @@ class FakeSession:
 @pytest.fixture
 def guests(monkeypatch: pytest.MonkeyPatch) -> Guests:
     made = Guests()
-    monkeypatch.setattr(pipeline, "KernelSession", made)
-    monkeypatch.setattr(pipeline, "warm_object", lambda: None)
-    monkeypatch.setattr(pipeline.Builder, "build_all", lambda _self, wanted, *_: [BUILT] * len(wanted))
+    monkeypatch.setattr("harness.crew.KernelSession", made)
+    monkeypatch.setattr("harness.crew.warm_object", lambda: None)
+    monkeypatch.setattr("harness.plan.Builder.build_all", lambda _self, wanted, *_: [BUILT] * len(wanted))
     return made
 
 
-def options(*variants: str, repeat: int = 1) -> pipeline.RunOptions:
+def options(*variants: str, repeat: int = 1) -> RunOptions:
     program = Program("p", Path("p.o"), ProgramKind.OBJECT, tuple(Variant(name) for name in variants))
-    return pipeline.RunOptions(kernels=(kernel(),), programs=(program,), repeat=repeat)
+    return RunOptions(kernels=(kernel(),), programs=(program,), repeat=repeat)
 
 
 def test_each_pass_has_a_guest_of_its_own(guests: Guests) -> None:
-    made = pipeline.run(options("aaa", "rrr", repeat=3), pipeline.Silent())
+    made = pipeline.run(options("aaa", "rrr", repeat=3), Silent())
     assert [session.ran for session in guests.sessions] == [["aaa", "rrr"]] * 3
     assert all(session.closed for session in guests.sessions)
     assert made.repeat == 3
@@ -117,20 +119,20 @@ def test_each_pass_has_a_guest_of_its_own(guests: Guests) -> None:
 
 
 def test_a_case_that_answers_differently_is_flaky(guests: Guests) -> None:
-    made = pipeline.run(options("aar", "aaa", "raa", repeat=3), pipeline.Silent())
+    made = pipeline.run(options("aar", "aaa", "raa", repeat=3), Silent())
     assert [case.flaky for case in made.cases] == [True, False, True]
     assert made.cases[0].answers == ("accept", "accept", "reject at load with EACCES")
     assert made.cases[2].verdict == REJECT
 
 
 def test_once_is_never_flaky(guests: Guests) -> None:
-    made = pipeline.run(options("ar"), pipeline.Silent())
+    made = pipeline.run(options("ar"), Silent())
     assert (made.repeat, made.cases[0].flaky, len(guests.sessions)) == (1, False, 1)
 
 
 def test_a_guest_that_breaks_later_keeps_what_was_measured(guests: Guests) -> None:
     guests.broken = {1}
-    made = pipeline.run(options("aaa", repeat=3), pipeline.Silent())
+    made = pipeline.run(options("aaa", repeat=3), Silent())
     assert made.kernels[0].problem == "never ready"
     assert made.cases[0].verdict.kind is VerdictKind.ACCEPT
     assert len(guests.sessions) == 2  # a third would tell nothing new
@@ -139,7 +141,7 @@ def test_a_guest_that_breaks_later_keeps_what_was_measured(guests: Guests) -> No
 def test_several_guests_share_the_cases_of_one_kernel(guests: Guests) -> None:
     names = [f"a{number}" for number in range(230)]
     guests.together = threading.Barrier(3)
-    made = pipeline.run(replace(options(*names), jobs=4), pipeline.Silent())
+    made = pipeline.run(replace(options(*names), jobs=4), Silent())
     assert len(guests.sessions) == 3  # one for a hundred cases beside the first
     assert sorted(name for session in guests.sessions for name in session.ran) == sorted(names)
     assert [case.variant for case in made.cases] == names, "in the catalogue's order whoever ran them"
@@ -150,7 +152,7 @@ def test_several_guests_share_the_cases_of_one_kernel(guests: Guests) -> None:
 def test_another_guest_that_does_not_start_leaves_the_work_to_the_first(guests: Guests) -> None:
     guests.broken = {1}
     guests.together = threading.Barrier(2)
-    made = pipeline.run(replace(options(*(f"a{n}" for n in range(230))), jobs=2), pipeline.Silent())
+    made = pipeline.run(replace(options(*(f"a{n}" for n in range(230))), jobs=2), Silent())
     assert {case.verdict.kind for case in made.cases} == {VerdictKind.ACCEPT}
     assert (len(guests.sessions[0].ran), guests.sessions[1].ran) == (230, [])
     assert made.kernels[0].problem is None
@@ -173,7 +175,7 @@ def test_guests_beside_the_first(jobs: int, kernels: int, cases: int, beside: in
 
 
 def test_progress_counts_every_pass(guests: Guests) -> None:
-    class Counting(pipeline.Silent):
+    class Counting(Silent):
         total = 0
         done = 0
 
@@ -194,14 +196,14 @@ def test_rows_of_the_host_come_once_and_boot_nothing(guests: Guests, monkeypatch
         "u", Path("u.o"), ProgramKind.OBJECT, (Variant("x-gcc"),), host=HostPart(Path("u.host.c.j2"))
     )
     kernels = (kernel("5.10"), kernel("6.1"))
-    alone = pipeline.run(pipeline.RunOptions(kernels, (user,), repeat=3), pipeline.Silent())
+    alone = pipeline.run(RunOptions(kernels, (user,), repeat=3), Silent())
     assert [(case.id, case.kernel) for case in alone.cases] == [("u[x-gcc]@host", HOST)]
     assert not guests.sessions
     assert [run.name for run in alone.kernels] == ["5.10", "6.1"]
     assert alone.tools["gcc"] == "12.2.0"
 
-    both = pipeline.RunOptions(kernels, (user, *options("a").programs))
-    made = pipeline.run(both, pipeline.Silent())
+    both = RunOptions(kernels, (user, *options("a").programs))
+    made = pipeline.run(both, Silent())
     assert [case.id for case in made.cases] == ["p[a]@5.10", "p[a]@6.1", "u[x-gcc]@host"]
     assert len(guests.sessions) == 2
 
@@ -217,9 +219,7 @@ def test_whoever_is_done_helps_with_the_kernel_that_has_most_left(guests: Guests
     kernels = (kernel("5.10"), kernel("6.1"))
     guests.together = threading.Barrier(2)
     guests.helped = threading.Event()
-    made = pipeline.run(
-        pipeline.RunOptions(kernels=kernels, programs=(few, many), keep=keep, jobs=2), pipeline.Silent()
-    )
+    made = pipeline.run(RunOptions(kernels=kernels, programs=(few, many), keep=keep, jobs=2), Silent())
     assert len(made.cases) == 238
     assert [session.kernel_run.name for session in guests.sessions[2:]] == ["6.1"]
     assert guests.sessions[2].ran
@@ -230,7 +230,7 @@ def test_a_kernel_that_is_done_is_told_of_with_its_rows(guests: Guests) -> None:
     kernels = (kernel("5.10"), kernel("6.1"))
     given = replace(options("a", "r", repeat=2), kernels=kernels, jobs=2)
     made = pipeline.run(
-        replace(given, on_kernel=lambda run, rows: told.append((run.name, len(rows)))), pipeline.Silent()
+        replace(given, on_kernel=lambda run, rows: told.append((run.name, len(rows)))), Silent()
     )
     assert sorted(told) == [("5.10", 2), ("6.1", 2)]
     assert len(made.cases) == 4

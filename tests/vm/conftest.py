@@ -4,12 +4,12 @@ import pytest
 from scenarios import Bench
 
 from harness.catalog.kernels import load_kernels, select
+from harness.crew import warm_object
 from harness.errors import HarnessError
 from harness.execute import KernelSession
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.kernels.store import KernelStore
 from harness.paths import project_root
-from harness.pipeline import warm_object
 
 
 @pytest.fixture(scope="session")

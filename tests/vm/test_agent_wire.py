@@ -12,12 +12,12 @@ import pytest
 
 from harness.build.builder import Builder
 from harness.build.toolchain import find_compilers
+from harness.crew import warm_object
 from harness.guest.assets import prepare
 from harness.guest.port import Port
 from harness.guest.qemu import Qemu
 from harness.guest.wire import MAX_BODY, PROTOCOL_VERSION, Message, MessageType, encode, number
 from harness.model import BuiltObject, Program, ProgramKind
-from harness.pipeline import warm_object
 
 pytestmark = pytest.mark.vm
 

@@ -9,11 +9,11 @@ import os
 
 import pytest
 
+from harness.crew import warm_object
 from harness.features.bpftool.both import ask_both
 from harness.features.bpftool.compare import in_common, reason_of
 from harness.features.types import FeatureKind
 from harness.guest.options import AccelChoice, GuestOptions
-from harness.pipeline import warm_object
 
 pytestmark = pytest.mark.vm
 KERNELS = os.environ.get("BPFMATRIX_TEST_KERNELS", "5.10 newest").split()

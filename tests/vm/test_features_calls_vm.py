@@ -6,6 +6,7 @@ import pytest
 
 from harness.build import btftypes as kinds
 from harness.build.btftypes import Btf
+from harness.crew import warm_object
 from harness.features.documented import documented
 from harness.features.probe.attr import commands, layout
 from harness.features.probe.made import (
@@ -24,7 +25,6 @@ from harness.guest.assets import prepare
 from harness.guest.calls import Call, PatchKind, Sys, argument
 from harness.guest.guest import start_guest
 from harness.guest.options import AccelChoice, GuestOptions
-from harness.pipeline import warm_object
 
 pytestmark = pytest.mark.vm
 PROBES = {

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 import harness.features.probe.programs as program_module
+from harness.crew import warm_object
 from harness.features.disagreements import explanations
 from harness.features.documented import documented
 from harness.features.probe.asked import language
@@ -17,7 +18,6 @@ from harness.features.types import FeatureKind, Method, Support
 from harness.guest.assets import prepare
 from harness.guest.guest import start_guest
 from harness.guest.options import AccelChoice, GuestOptions
-from harness.pipeline import warm_object
 
 pytestmark = pytest.mark.vm
 OLD, NEW = "5.10", "7.3"

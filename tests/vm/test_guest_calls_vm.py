@@ -4,11 +4,11 @@ import struct
 
 import pytest
 
+from harness.crew import warm_object
 from harness.guest.assets import prepare
 from harness.guest.calls import Call, Ending, Patch, PatchKind, Sys, argument
 from harness.guest.guest import start_guest
 from harness.guest.options import AccelChoice, GuestOptions
-from harness.pipeline import warm_object
 
 pytestmark = pytest.mark.vm
 GETPID, KILL, PAUSE = 39, 62, 34

@@ -11,8 +11,10 @@ import pytest
 
 from harness.build.builder import Builder
 from harness.build.toolchain import find_compilers
+from harness.crew import warm_object
 from harness.errors import InfrastructureError
 from harness.execute import KernelSession
+from harness.guest import guest as guest_module
 from harness.guest.assets import prepare
 from harness.guest.guest import Guest, start_guest
 from harness.guest.options import AccelChoice, GuestOptions
@@ -29,7 +31,6 @@ from harness.model import (
     Variant,
     VerdictKind,
 )
-from harness.pipeline import warm_object
 
 pytestmark = pytest.mark.vm
 
@@ -198,6 +199,15 @@ def test_a_guest_that_never_becomes_ready_says_why(newest):
             session.start()
         assert "console" in str(raised.value)
         assert session.kernel_run.problem
+
+
+def test_a_guest_that_dies_while_it_boots_is_booted_once_more(newest, monkeypatch):
+    assets, launch = prepare(newest, kvm=False), guest_module._launch
+    dying = iter([replace(assets, append=f"{assets.append} rdinit=/nothing init=/nothing")])
+    monkeypatch.setattr(guest_module, "_launch", lambda given, *more: launch(next(dying, given), *more))
+    with start_guest(lambda _: assets, replace(TCG, snapshots=False)) as started:
+        assert started.alive()
+        assert started.note.startswith("booted twice; the first time: the guest of kernel")
 
 
 @pytest.mark.parametrize("name", ["5.10", None])

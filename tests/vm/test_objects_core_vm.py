@@ -21,6 +21,8 @@ from harness.features.objects.core import KernelTypes, Resolution, resolve
 from harness.features.objects.read import read_bpf_object
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.model import VerdictKind
+from harness.plan import RunOptions
+from harness.watching import Silent
 
 pytestmark = pytest.mark.vm
 
@@ -148,8 +150,8 @@ def _ours(path: Path, types: KernelTypes) -> list[Resolution]:
 
 
 def _verdicts(kernel, path: Path) -> dict[str, VerdictKind]:
-    options = pipeline.RunOptions(
+    options = RunOptions(
         kernels=(kernel,), programs=load_programs([path]), guest=GuestOptions(accel=AccelChoice.TCG)
     )
-    run = pipeline.run(options, pipeline.Silent())
+    run = pipeline.run(options, Silent())
     return {case.variant: case.verdict.kind for case in run.cases}

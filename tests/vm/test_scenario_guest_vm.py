@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from scenarios import Bench, step, u32, u64
 
+from harness.crew import warm_object
 from harness.execute import KernelSession
 from harness.guest.options import AccelChoice, GuestOptions
 from harness.model import ObservationStatus, Outcome, Stage
-from harness.pipeline import warm_object
 from harness.scenario import FACTS, SURROUNDINGS, StepOp, number_names
 
 pytestmark = pytest.mark.vm
