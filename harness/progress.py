@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -84,19 +85,15 @@ def fetch_text(step: FetchProgress) -> str:
     return f"{step.step}: {step.done / _MIB:.0f}{of} MiB"
 
 
-class RunProgress:
-    """The `Progress` of a run on `console` (standard error); use it as a context manager.
+class LiveDisplay(ABC):
+    """Something drawn four times a second on standard error where that is a terminal; a context manager.
 
-    On a terminal a display is redrawn in place; elsewhere each event of a kernel is a line, and the state of
-    the cases one line every ten seconds. Safe to call from several threads.
+    What is drawn is what `__rich__` of the class above it returns; `self._lock` guards it.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
-        self.state = State()
         self._lock = threading.RLock()
-        self._failed: set[str] = set()  # kernels whose problem was told once, for all their cases
-        self._said = time.monotonic()
         self._live = (
             Live(self, console=self.console, transient=True, refresh_per_second=4)
             if self.console.is_terminal
@@ -113,6 +110,24 @@ class RunProgress:
     ) -> None:
         if self._live:
             self._live.stop()
+
+    @abstractmethod
+    def __rich__(self) -> RenderableType:
+        """Draw the display; rich calls this at every refresh."""
+
+
+class RunProgress(LiveDisplay):
+    """The `Progress` of a run on `console` (standard error); use it as a context manager.
+
+    On a terminal a display is redrawn in place; elsewhere each event of a kernel is a line, and the state of
+    the cases one line every ten seconds. Safe to call from several threads.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console)
+        self.state = State()
+        self._failed: set[str] = set()  # kernels whose problem was told once, for all their cases
+        self._said = time.monotonic()
 
     def __rich__(self) -> RenderableType:
         """Draw the display; rich calls this at every refresh."""

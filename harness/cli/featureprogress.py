@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from harness.features.types import FeatureKind, MeasuredFeature, Support
 from harness.kernels.progress import Progress as FetchProgress
-from harness.progress import fetch_text
+from harness.progress import LiveDisplay, fetch_text
 
 _SIGNS = ((Support.YES, "yes"), (Support.NO, "no"), (Support.UNKNOWN, "unknown"))
 
@@ -33,29 +29,12 @@ def plain(kind: FeatureKind) -> str:
 _SINGULAR = (FeatureKind.LANGUAGE, FeatureKind.JIT, FeatureKind.CONFIG)
 
 
-class FeatureProgress:
+class FeatureProgress(LiveDisplay):
     """The `Watch` of `bpfmatrix features` on standard error; a context manager, safe for threads."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        super().__init__(console)
         self._now: dict[str, str] = {}
-        self._lock = threading.RLock()
-        self._live = (
-            Live(self, console=self.console, transient=True, refresh_per_second=4)
-            if self.console.is_terminal
-            else None
-        )
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def __rich__(self) -> RenderableType:
         """Draw the display; rich calls this at every refresh."""

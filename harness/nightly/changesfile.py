@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
 from harness.model import ProgramInfo
 from harness.nightly.types import KernelNight, Night
-from harness.record.changes import Change, Changes
+from harness.record.changes import Change, Changes, by_kernels, same_change
 from harness.report.markdown import code, escape
 from harness.report.matrix import reproduce
 
 _MOST_ROWS = 200  # of differences that are not worse
 _MOST_COMMANDS = 20
-_Key = tuple[object, ...]
 
 STATUS_WORDS = {
     0: "nothing worse",
@@ -32,10 +31,10 @@ def render(night: Night) -> str:
         _kernels(night.record.kernels),
         _notes(night),
     ]
-    told: set[_Key] = set()
+    told: set[tuple[object, ...]] = set()
     for changes in night.findings.comparisons:
         parts += _comparison(changes, night, told)
-        told |= {_same(change) for change in changes.changes}
+        told |= {same_change(change) for change in changes.changes}
     if not night.findings.comparisons:
         parts.append("There was nothing to compare with: no baseline, and no night of the same selection.")
     parts += [_commands(night)]
@@ -87,8 +86,8 @@ def _notes(night: Night) -> str:
     return "\n".join(f"- {escape(note, 600)}" for note in night.record.notes)
 
 
-def _comparison(changes: Changes, night: Night, told: set[_Key]) -> Iterator[str]:
-    news = [change for change in changes.changes if _same(change) not in told]
+def _comparison(changes: Changes, night: Night, told: set[tuple[object, ...]]) -> Iterator[str]:
+    news = [change for change in changes.changes if same_change(change) not in told]
     repeated = len(changes.changes) - len(news)
     yield f"## Compared with {escape(changes.before)}"
     counts = ", ".join(f"{number} {kind.value}" for kind, number in changes.counts.items())
@@ -107,7 +106,7 @@ def _comparison(changes: Changes, night: Night, told: set[_Key]) -> Iterator[str
 def _section(title: str, changes: Sequence[Change], night: Night, most: int | None = None) -> str:
     if not changes:
         return ""
-    rows = [_row(group, night) for group in _grouped(changes)]
+    rows = [_row(group, night) for group in by_kernels(changes)]
     headers = ["what", "case", "kernels", "before", "now", "why"]
     table = tabulate(rows[:most], headers=headers, tablefmt="github", disable_numparse=True)
     more = (
@@ -129,19 +128,6 @@ def _row(group: Sequence[Change], night: Night) -> list[str]:
         escape(first.after, 160),
         escape("; ".join(why), 300) or "–",
     ]
-
-
-def _grouped(changes: Iterable[Change]) -> list[list[Change]]:
-    """Put what is the same on several kernels together."""
-    groups: dict[_Key, list[Change]] = {}
-    for change in changes:
-        key = (change.kind, change.case, change.before, change.after, change.reasons)
-        groups.setdefault(key if change.case else (*key, change.kernel), []).append(change)
-    return list(groups.values())
-
-
-def _same(change: Change) -> _Key:
-    return (change.kind, change.id, change.before, change.after)
 
 
 def _commands(night: Night) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -124,3 +124,17 @@ class Changes:
     def exit_status(self) -> int:
         """1 with regressions, 3 without them where something could not be had or started, 0 otherwise."""
         return 1 if self.regressions else 3 if self.broken else 0
+
+
+def same_change(change: Change) -> tuple[object, ...]:
+    """What two comparisons that found the same have in common, whatever reasons each has for it."""
+    return change.kind, change.id, change.before, change.after
+
+
+def by_kernels(changes: Iterable[Change]) -> list[list[Change]]:
+    """Put what is the same on several kernels together, in the order of the first of each."""
+    groups: dict[tuple[object, ...], list[Change]] = {}
+    for change in changes:
+        key = (change.kind, change.case, change.before, change.after, change.reasons)
+        groups.setdefault(key if change.case else (*key, change.kernel), []).append(change)
+    return list(groups.values())

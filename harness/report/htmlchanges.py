@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.record.changes import Change, Changes
+from harness.record.changes import Change, Changes, by_kernels, same_change
 from harness.verdict.text import one_line
 
 _MOST = 150  # lines of one section; the rest is counted
-_Key = tuple[object, ...]
 _SECTIONS = (
     ("worse", "▼", "worse"),
     ("flaky", "~", "flaky: happened once, and not again in a fresh guest"),
@@ -76,21 +75,21 @@ def told(comparisons: Iterable[Changes]) -> Mapping[str, Told]:
 
 def compared(comparisons: Iterable[Changes], anchors: Mapping[str, str]) -> tuple[Compared, ...]:
     """Return the comparisons as lists; what one tells is not told again in the next."""
-    seen: set[_Key] = set()
+    seen: set[tuple[object, ...]] = set()
     made = []
     for changes in comparisons:
-        news = [change for change in changes.changes if _same(change) not in seen]
+        news = [change for change in changes.changes if same_change(change) not in seen]
         repeated = len(changes.changes) - len(news)
         sections = tuple(_sections(news, anchors))
         made.append(Compared(changes.before, changes.compared, sections, changes.notes, repeated))
-        seen |= {_same(change) for change in changes.changes}
+        seen |= {same_change(change) for change in changes.changes}
     return tuple(made)
 
 
 def _sections(changes: Sequence[Change], anchors: Mapping[str, str]) -> Iterator[Section]:
     for css, sign, title in _SECTIONS:
         here = [change for change in changes if _css(change) == css]
-        lines = [_line(group, anchors) for group in _grouped(here)]
+        lines = [_line(group, anchors) for group in by_kernels(here)]
         if lines:
             yield Section(css, sign, title, len(here), tuple(lines[:_MOST]), max(0, len(lines) - _MOST))
 
@@ -107,21 +106,8 @@ def _line(group: Sequence[Change], anchors: Mapping[str, str]) -> Line:
     )
 
 
-def _grouped(changes: Iterable[Change]) -> list[list[Change]]:
-    """Put what is the same on several kernels together."""
-    groups: dict[_Key, list[Change]] = {}
-    for change in changes:
-        key = (change.kind, change.case, change.before, change.after, change.reasons)
-        groups.setdefault(key if change.case else (*key, change.kernel), []).append(change)
-    return list(groups.values())
-
-
 def _css(change: Change) -> str:
     return "flaky" if change.flaky else "worse" if change.regression else "other"
-
-
-def _same(change: Change) -> _Key:
-    return change.kind, change.id, change.before, change.after
 
 
 def _because(change: Change) -> str:
