@@ -58,4 +58,5 @@ def _parts(night: NightRecord, most: int) -> Iterator[Part]:
 
 
 def _words(night: NightRecord) -> str:
-    return f"{night.name}: {night.regressions} worse, {night.changes} differences, {night.flaky} flaky"
+    differences = "1 difference" if night.changes == 1 else f"{night.changes} differences"
+    return f"{night.name}: {night.regressions} worse, {differences}, {night.flaky} flaky"
