@@ -27,8 +27,8 @@ from harness.guest.qmp import Monitor
 # no_timer_check: on a busy machine an emulated timer can be late enough for a kernel to panic at boot
 # ("IO-APIC + timer doesn't work", seen with 6.1); kernels leave this check out by themselves under KVM.
 # init_on_alloc=0: Debian's kernels zero every page they hand out, a good eighth of an emulated case. Maps and
-# the verifier's own memory are zeroed by their owners. damon_stat.enabled=N: kernels from 6.17 on watch every
-# 5 ms which memory is used, for a statistic.
+# the verifier's own memory are zeroed by their owners. damon_stat.enabled=N: newer kernels (a trace of 7.3
+# shows it; 5.10 has it not) keep looking which memory is used, for a statistic.
 BASE_APPEND = (
     *("console=ttyS0", "quiet", "loglevel=4", "panic=-1", "oops=panic", "rdinit=/init"),
     *("cryptomgr.notests", "no5lvl", "tsc=reliable", "no_timer_check", "init_on_alloc=0"),

@@ -71,21 +71,32 @@ static void find_undefined(struct names *names, Elf *elf)
 			add_undefined(names, elf, section, &header);
 }
 
+static bool has_name(const struct names *names, const char *text, size_t length)
+{
+	size_t i;
+
+	if (!names->lengths[length % 256])
+		return false;
+	for (i = 0; i < names->count; i++)
+		if (names->all[i].length == length && memcmp(names->all[i].text, text, length) == 0)
+			return true;
+	return false;
+}
+
+/* A name counts with what clang's link-time optimisation put behind it, too: newer libbpf takes `name.llvm.123` for it. */
 static bool is_wanted(const struct names *names, const char *line, size_t length)
 {
-	const char *name = line + NAME_AT, *tab;
-	size_t i;
+	const char *name = line + NAME_AT, *tab, *dot, *suffix;
 
 	if (length <= NAME_AT)
 		return false;
 	tab = line[length - 1] == ']' ? memchr(name, '\t', length - NAME_AT) : NULL;
 	length = tab ? (size_t)(tab - name) : length - NAME_AT;
-	if (!names->lengths[length % 256])
-		return false;
-	for (i = 0; i < names->count; i++)
-		if (names->all[i].length == length && memcmp(names->all[i].text, name, length) == 0)
-			return true;
-	return false;
+	if (has_name(names, name, length))
+		return true;
+	dot = memchr(name, '.', length);
+	suffix = dot ? memmem(dot, length - (size_t)(dot - name), ".llvm.", 6) : NULL;
+	return suffix && has_name(names, name, (size_t)(suffix - name));
 }
 
 /* Write the wanted ones of the whole lines in `text` to `to`. Returns how much of it was lines. */
@@ -120,7 +131,7 @@ static bool pick_all(const struct names *names, int from, int to)
 }
 
 /* /proc/kallsyms has ten megabytes and two hundred thousand lines, and libbpf takes them apart by fscanf(): seconds in
- * an emulated guest. Looking at them here takes a tenth of that. NULL: ask the kernel. */
+ * an emulated guest, where picking them here is mostly the kernel's own writing. NULL: ask the kernel. */
 static FILE *wanted_symbols(void)
 {
 	struct names names = {.all = calloc(MOST_NAMES, sizeof(*names.all))};
